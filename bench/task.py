@@ -1,0 +1,154 @@
+"""The Task interface: all that a paper and the engine know of each other.
+
+A family in `models/` describes its tasks without importing torch (`TaskSpec`), so that a suite
+can be checked and planned in a tenth of a second; a worker imports `TaskSpec.make` and runs it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+State = Mapping[str, Any]
+"""Nested dicts and lists of tensors, numbers, strings and bools: what `torch.load(weights_only=True)` reads."""
+
+
+class Settings(BaseModel):
+    """Base of a task's settings: typed, closed (an unknown key is an error) and immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number means. `unit` is empty for a plain number; `better` is None where neither end is."""
+
+    about: str
+    better: Literal["lower", "higher"] | None = "lower"
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task as a suite sees it. Torch-free.
+
+    name: the word in the YAML.
+    settings: its settings; a default is a documented choice, a suite states the rest.
+    make: "module:callable", called as `make(settings, context)` in a worker only.
+    metrics: every metric that its `step` and `evaluate` return, by name ("loss/total").
+    objective: the metric that Optuna sees.
+    data: names in `bench.data` of everything the task reads, given its settings.
+    """
+
+    name: str
+    settings: type[Settings]
+    make: str
+    metrics: Mapping[str, Metric]
+    objective: str
+    data: Callable[[Any], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the engine gives a task beside its settings.
+
+    device: "cpu", "cuda", "cuda:1".
+    seed: the trial's seed. Torch, numpy and random are seeded already, from (seed, trial id);
+        use `seed` alone for what trials are to share (data order, evaluation pairs).
+    start: the final state of the trial that this one starts `from`, or None.
+    """
+
+    device: str
+    seed: int
+    start: State | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a finished task shows. Everything ends up in MLflow.
+
+    metrics: final numbers by metric name.
+    images: file stem -> uint8 array [H, W, 3] (or [H, W]), saved as PNG.
+    arrays: file stem -> named float arrays, saved as one .npz; figures are drawn from them.
+    """
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    images: Mapping[str, np.ndarray] = field(default_factory=dict)
+    arrays: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+
+
+class Task(Protocol):
+    """A trainable or evaluable problem, built from settings and a context.
+
+    The loop calls `step(0) ... step(steps - 1)`, then `evaluate()` once. A task keeps all that
+    changes in `state_dict()`: a trial that is killed goes on from it as if it had never stopped.
+    """
+
+    steps: int
+
+    def step(self, index: int) -> Mapping[str, torch.Tensor]:
+        """Do update number `index`; return detached scalars by metric name, unsynchronised."""
+        ...
+
+    def evaluate(self) -> Evaluation:
+        """Measure the task as it stands. Must not change the state."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: State) -> None: ...
+
+
+class UnknownTask(LookupError):
+    """No family knows the task; `.known` lists the names there are."""
+
+    def __init__(self, name: str, known: Sequence[str]):
+        super().__init__(f"unknown task '{name}'{did_you_mean(name, known)}")
+        self.known = list(known)
+
+
+def did_you_mean(word: object, known: Iterable[object], *, show: int = 12) -> str:
+    """The helpful end of an error: `; did you mean 'adam'? (adam, adamax, ...)`, or the known words."""
+    words = [str(k) for k in known]
+    near = difflib.get_close_matches(str(word), words, n=2, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(repr(w) for w in near)}?" if near else ";"
+    shown = ", ".join(words[:show]) + (", ..." if len(words) > show else "")
+    return f"{hint} known: {shown}" if words else f"{hint} none are known"
+
+
+def find_task(name: str, packages: Sequence[str] = ("models",)) -> TaskSpec:
+    """The spec of task `name`, from the families (sub-packages) of `packages`.
+
+    A family lists its tasks as `TASKS = [TaskSpec(...), ...]` in its `__init__.py`, which must
+    stay free of torch. Raises `UnknownTask`.
+    """
+    specs = {spec.name: spec for package in packages for spec in _specs(package)}
+    if name not in specs:
+        raise UnknownTask(name, sorted(specs))
+    return specs[name]
+
+
+def _specs(package: str) -> Iterable[TaskSpec]:
+    root = importlib.import_module(package)
+    yield from getattr(root, "TASKS", ())
+    for info in pkgutil.iter_modules(getattr(root, "__path__", ())):
+        if info.ispkg:
+            yield from getattr(importlib.import_module(f"{package}.{info.name}"), "TASKS", ())
+
+
+def load(reference: str) -> Any:
+    """The object that "package.module:name" names."""
+    module_name, _, attribute = reference.partition(":")
+    module: ModuleType = importlib.import_module(module_name)
+    return getattr(module, attribute)
