@@ -117,6 +117,9 @@ class Experiment(Closed):
     at: dict[str, Constants] = Field(default={}, description="scale -> settings for this experiment alone")
     seeds_at: dict[str, list[int] | int] = Field(default={}, description="scale -> seeds")
     not_at: dict[str, str] = Field(default={}, description="scale -> why it is not run there, with its cost")
+    seconds_at: dict[str, float] = Field(
+        default={}, description="scale -> measured seconds of one trial, for the first estimate of `bench plan`"
+    )
     from_: From | None = Field(default=None, alias="from")
 
 

@@ -39,6 +39,15 @@ class Metric:
     unit: str = ""
 
 
+ENGINE_METRICS: dict[str, Metric] = {
+    "time/train": Metric("seconds spent in training steps, evaluation and checkpoints left out", unit="s"),
+    "time/step": Metric("median milliseconds of a training step", unit="ms"),
+    "time/logging": Metric("share of the trial's wall time spent on logging", unit="%"),
+    "memory/peak": Metric("peak resident memory of the worker, or of the device where there is one", unit="MiB"),
+}
+"""What the engine measures of every trial, beside the task's own metrics."""
+
+
 @dataclass(frozen=True)
 class TaskSpec:
     """A task as a suite sees it. Torch-free.
@@ -81,11 +90,13 @@ class Evaluation:
     metrics: final numbers by metric name.
     images: file stem -> uint8 array [H, W, 3] (or [H, W]), saved as PNG.
     arrays: file stem -> named float arrays, saved as one .npz; figures are drawn from them.
+    model: what another trial may start from and `bench apply` uses: the weights, without the optimizer.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     images: Mapping[str, np.ndarray] = field(default_factory=dict)
     arrays: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    model: State = field(default_factory=dict)
 
 
 class Task(Protocol):

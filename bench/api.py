@@ -1,0 +1,149 @@
+"""What the commands do, as functions: `load_suite`, `run`, `results`, `report`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import data, plan, progress, status, store, stores, suite
+from bench.options import Options, RunError
+from bench.plan import Trial
+from bench.status import Status
+from bench.suite import SuiteFile
+
+if TYPE_CHECKING:
+    from bench.results import Results
+
+load_suite = suite.load
+
+
+def run(
+    file: SuiteFile | str | Path,
+    *,
+    scale: str = "quick",
+    where: str = "",
+    only: Sequence[str] = (),
+    seeds: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    fail_fast: bool = False,
+    stale: bool = False,
+    checkpoint_seconds: float = 60.0,
+    tracking: str | None = None,
+    storage: str | None = None,
+    show: Any = None,
+) -> tuple[bool, list[tuple[Trial, Status]]]:
+    """Run the trials of a suite that are not done yet.
+
+    Returns whether it ran to the end (False: interrupted), and every chosen trial with its status.
+    Raises SuiteError, PlanError, or RunError (data is missing, workers cannot start).
+    """
+    file = suite.load(file) if not isinstance(file, SuiteFile) else file
+    planned = plan.trials(file.suite, scale, overrides=overrides, seeds=seeds)
+    chosen = plan.select(planned, where, only, file.suite)
+    place = stores.locate(file.project, tracking, storage)
+    lacking = [m for name in sorted({n for t in chosen for n in t.data}) if (m := data.missing(name))]
+    if lacking:
+        raise RunError("\n".join(lacking))
+    digests = status.code_digests(file.suite)
+    show = show or progress.make()
+    if _nothing_to_do(chosen, place, digests, stale=stale):
+        show.begin(0, len(chosen), 0)
+        show.end()
+        return True, _statuses(chosen, place, digests)
+
+    from bench import supervisor  # MLflow and Optuna: a run with nothing to do never waits for their import
+
+    device = pick_device(device)
+    count = workers or (cores() if device == "cpu" else 1)
+    options = Options(
+        workers=count,
+        threads=max(1, cores() // count),
+        device=device,
+        fail_fast=fail_fast,
+        stale=stale,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    ended = supervisor.run(file, planned, chosen, place, options, show)
+    return ended, _statuses(chosen, place, digests)
+
+
+def results(
+    file: SuiteFile | str | Path,
+    *,
+    scale: str = "quick",
+    seeds: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    tracking: str | None = None,
+) -> Results:
+    """What the runs of a suite measured, as tidy pandas frames."""
+    from bench import results as frames
+
+    file = suite.load(file) if not isinstance(file, SuiteFile) else file
+    return frames.load(file, scale, stores.locate(file.project, tracking), overrides=overrides, seeds=seeds)
+
+
+def report(
+    file: SuiteFile | str | Path,
+    *,
+    scale: str = "quick",
+    seeds: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    tracking: str | None = None,
+    out: Path | None = None,
+    formats: Sequence[str] = ("md",),
+) -> Path | None:
+    """Write a suite's report from MLflow alone; the path of its page, or None when nothing has run yet."""
+    from bench import report as reporting
+
+    file = suite.load(file) if not isinstance(file, SuiteFile) else file
+    found = results(file, scale=scale, seeds=seeds, overrides=overrides, tracking=tracking)
+    if not (found.trials["run_id"] != "").any():
+        return None
+    return reporting.write(found, out or file.project / "reports", formats)
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+
+
+def pick_device(word: str) -> str:
+    """`auto`, `cpu`, `cuda` or `cuda:N` -> a device that is there. Raises `RunError`."""
+    if word == "cpu":
+        return word
+    if word == "auto" and sys.platform == "linux" and not any(Path(p).exists() for p in _GPU_DRIVERS):
+        return "cpu"  # no driver: not worth a second of import to hear it from torch
+    import torch
+
+    if word == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(word)
+    except RuntimeError:
+        raise RunError(f"device '{word}': write auto, cpu, cuda or cuda:N") from None
+    if device.type != "cuda":
+        raise RunError(f"device '{word}': write auto, cpu, cuda or cuda:N")
+    if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
+        raise RunError(f"device {word}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return word
+
+
+def _nothing_to_do(chosen: Sequence[Trial], place: stores.Stores, digests: Mapping[str, str], *, stale: bool) -> bool:
+    """Whether every trial is done and no run of a dead process is left to close."""
+    if not all(found.done for found in status.of(chosen, place, digests, stale_counts=not stale).values()):
+        return False
+    names = sorted({stores.experiment_name(t.suite, t.experiment) for t in chosen})
+    return not any(run.status == "RUNNING" for run in store.runs(place.tracking, names))
+
+
+def _statuses(chosen: Sequence[Trial], place: stores.Stores, digests: Mapping[str, str]) -> list[tuple[Trial, Status]]:
+    found = status.of(chosen, place, digests)
+    return [(trial, found[trial.id]) for trial in chosen]

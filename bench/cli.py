@@ -1,0 +1,396 @@
+"""The commands. Nothing heavy is imported before a command needs it: `--help`, `list` and `plan` stay light.
+
+Exit codes: 0 fine; 1 a baseline or claim regressed; 2 usage or configuration; 3 some trials failed;
+4 nothing measured or no baseline; 130 interrupted, can be resumed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+FINE, REGRESSED, USAGE, SOME_FAILED, NOTHING, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+SUITE = click.argument("suite")
+SCALE = click.option("--scale", default="quick", show_default=True, help="which size of the suite")
+WHERE = click.option("--where", default="", metavar="CONDITIONS", help="e.g. 'optimizer=adam*,lr<=0.01,seed=0'")
+ONLY = click.option("--only", multiple=True, metavar="NAME", help="an experiment, table, figure or claim; repeatable")
+SEEDS = click.option("--seeds", type=click.IntRange(1), help="this many seeds, whatever the suite says")
+SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="force a setting; repeatable")
+TRACKING = click.option("--tracking-uri", help="MLflow tracking store [default: mlruns/mlflow.db of the project]")
+STORAGE = click.option("--storage", help="Optuna storage [default: mlruns/optuna.db of the project]")
+JSON = click.option("--json", "as_json", is_flag=True, help="print JSON")
+
+
+def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def apply(function: Any) -> Any:
+        for decorate in reversed(decorators):
+            function = decorate(function)
+        return function
+
+    return apply
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="retable", prog_name="bench")
+def bench() -> None:
+    """Rebuild the tables and figures of papers from real runs.
+
+    A suite is one YAML file: give its path, or its name. Start with: bench run optimizers
+    """
+
+
+def main() -> None:
+    """Entry point of the console script: errors that a person can mend are printed plainly, with exit code 2."""
+    from bench.data import DataError
+    from bench.plan import PlanError
+    from bench.suite import SuiteError
+
+    try:
+        sys.exit(bench.main(prog_name="bench", standalone_mode=False) or FINE)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except (SuiteError, PlanError, DataError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(USAGE)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FINE)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, default=str))
+
+
+def _table(rows: list[list[str]], header: list[str]) -> None:
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    for row in [header, ["-" * w for w in widths], *rows]:
+        print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+
+
+@bench.command("list")
+@click.argument("suite", required=False)
+@JSON
+def list_(suite: str | None, as_json: bool) -> None:
+    """The suites of this project, or one suite's experiments, tables, figures and claims."""
+    from bench import listing
+
+    if as_json:
+        _print_json(listing.suites() if suite is None else listing.one(suite))
+    elif suite is None:
+        keys = ["suite", "paper", "scales", "tables", "figures", "claims"]
+        _table([[str(row[key]) for key in keys] for row in listing.suites()], keys)
+    else:
+        print(listing.text(listing.one(suite)))
+
+
+@bench.command()
+@_options(SUITE, SCALE, WHERE, ONLY, SEEDS, SET, TRACKING, JSON)
+@click.option("--workers", type=click.IntRange(1), help="processes, for the time estimate [default: cores]")
+def plan(
+    suite: str,
+    scale: str,
+    where: str,
+    only: tuple[str, ...],
+    seeds: int | None,
+    overrides: tuple[str, ...],
+    tracking_uri: str | None,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """What a run would do: trials to run, done, stale; data needed; estimated time. Runs nothing."""
+    from bench import api, listing
+
+    found = listing.plan(suite, scale, where, only, seeds, overrides, tracking_uri, workers or api.cores())
+    if as_json:
+        _print_json(found)
+    else:
+        print(listing.plan_text(found))
+
+
+@bench.command()
+@_options(SUITE, SCALE, WHERE, ONLY, SEEDS, SET, TRACKING, STORAGE)
+@click.option("--workers", type=click.IntRange(1, 512), help="processes [default: one a core on a CPU, one on a GPU]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
+@click.option("--fail-fast", is_flag=True, help="stop at the first failed trial")
+@click.option("--stale", is_flag=True, help="run finished trials again whose code has changed")
+@click.option("--checkpoint-every", default=60.0, show_default=True, metavar="SECONDS", help="of a long trial")
+@click.option("--report/--no-report", "with_report", default=True, help="write the report at the end")
+def run(
+    suite: str,
+    scale: str,
+    where: str,
+    only: tuple[str, ...],
+    seeds: int | None,
+    overrides: tuple[str, ...],
+    tracking_uri: str | None,
+    storage: str | None,
+    workers: int | None,
+    device: str,
+    fail_fast: bool,
+    stale: bool,
+    checkpoint_every: float,
+    with_report: bool,
+) -> int:
+    """Run a suite's trials that are not done yet, then write its report. The same command goes on after a crash."""
+    from bench import api
+    from bench.options import RunError
+    from bench.plan import parse_overrides
+
+    file = api.load_suite(suite)
+    forced = parse_overrides(overrides)
+    try:
+        ended, statuses = api.run(
+            file,
+            scale=scale,
+            where=where,
+            only=only,
+            seeds=seeds,
+            overrides=forced,
+            workers=workers,
+            device=device,
+            fail_fast=fail_fast,
+            stale=stale,
+            checkpoint_seconds=checkpoint_every,
+            tracking=tracking_uri,
+            storage=storage,
+        )
+    except RunError as error:
+        raise click.ClickException(str(error)) from None
+    if not ended:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    failed = [(trial, found) for trial, found in statuses if not found.done]
+    for trial, found in failed:
+        print(f"{found.state}: {trial.experiment}: {trial.name} ({trial.id}) {found.reason}", file=sys.stderr)
+    if with_report:
+        page = api.report(file, scale=scale, seeds=seeds, overrides=forced, tracking=tracking_uri)
+        print(f"report: {page}")
+    return SOME_FAILED if failed else FINE
+
+
+@bench.command()
+@click.argument("suite", required=False)
+@_options(SCALE, WHERE, ONLY, SEEDS, SET, TRACKING, JSON)
+def status(
+    suite: str | None,
+    scale: str,
+    where: str,
+    only: tuple[str, ...],
+    seeds: int | None,
+    overrides: tuple[str, ...],
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """How far a suite is (or all of them): trials finished, diverged, failed, stale, missing."""
+    from bench import listing
+    from bench import suite as suites
+
+    names = [suite] if suite else [str(p) for p in suites.available()]
+    found = [listing.progress(n, scale, where, only, seeds, overrides, tracking_uri) for n in names]
+    if as_json:
+        _print_json(found)
+    else:
+        states = ["declared", "finished", "diverged", "pruned", "failed", "running", "missing", "stale"]
+        rows = [[r["suite"], r["experiment"], *(str(r[s]) for s in states)] for f in found for r in f["experiments"]]
+        _table(rows, ["suite", "experiment", *states])
+
+
+@bench.command()
+@_options(SUITE, click.argument("trial"), SCALE, SEEDS, SET, TRACKING, JSON)
+def show(
+    suite: str,
+    trial: str,
+    scale: str,
+    seeds: int | None,
+    overrides: tuple[str, ...],
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """One trial: settings, state, metrics, facts of its run, where its files are. TRIAL: an id or its beginning."""
+    from bench import listing
+
+    found = listing.show(suite, trial, scale, seeds, overrides, tracking_uri)
+    if as_json:
+        _print_json(found)
+    else:
+        print(listing.show_text(found))
+
+
+@bench.command()
+@_options(SUITE, click.argument("trial"), SCALE, SEEDS, SET, TRACKING, JSON)
+def why(
+    suite: str,
+    trial: str,
+    scale: str,
+    seeds: int | None,
+    overrides: tuple[str, ...],
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Why a trial is in the state it is in; for a stale one, which code has changed."""
+    from bench import listing
+
+    found = listing.why(suite, trial, scale, seeds, overrides, tracking_uri)
+    if as_json:
+        _print_json(found)
+    else:
+        print(f"{found['name']} ({found['id']}): {found['state']}")
+        for line in found["because"]:
+            print(f"  {line}")
+
+
+@bench.command()
+@_options(SUITE, SCALE, SEEDS, SET, TRACKING)
+@click.option("--format", "formats", multiple=True, type=click.Choice(["md", "html", "latex", "csv"]), default=("md",))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="folder [default: reports/ of the project]")
+def report(
+    suite: str,
+    scale: str,
+    seeds: int | None,
+    overrides: tuple[str, ...],
+    tracking_uri: str | None,
+    formats: tuple[str, ...],
+    out: Path | None,
+) -> int:
+    """Rebuild a suite's tables, figures and verdicts from MLflow alone."""
+    from bench import api
+    from bench.plan import parse_overrides
+
+    forced = parse_overrides(overrides)
+    page = api.report(
+        suite, scale=scale, seeds=seeds, overrides=forced, tracking=tracking_uri, out=out, formats=formats
+    )
+    if page is None:
+        print(f"nothing measured yet: bench run {suite} --scale {scale}", file=sys.stderr)
+        return NOTHING
+    print(page)
+    return FINE
+
+
+@bench.command()
+@_options(SUITE, SCALE, WHERE, ONLY, SEEDS, SET, TRACKING, JSON)
+@click.option("--baseline", type=click.Path(path_type=Path), help="[default: reports/baselines/SUITE.SCALE.json]")
+@click.option("--update", is_flag=True, help="write the baseline from the runs there are")
+@click.option("--junit", type=click.Path(path_type=Path), help="also write JUnit XML")
+@click.option("--markdown", type=click.Path(path_type=Path), help="also write Markdown")
+def check(
+    suite: str,
+    scale: str,
+    where: str,
+    only: tuple[str, ...],
+    seeds: int | None,
+    overrides: tuple[str, ...],
+    tracking_uri: str | None,
+    as_json: bool,
+    baseline: Path | None,
+    update: bool,
+    junit: Path | None,
+    markdown: Path | None,
+) -> int:
+    """Compare losses at fixed steps and at the end with the committed baseline; exit code 1 if one moved."""
+    from bench import plan as planning
+    from bench import regression, results, stores
+    from bench import suite as suites
+
+    file = suites.load(suite)
+    place = stores.locate(file.project, tracking_uri)
+    forced = planning.parse_overrides(overrides)
+    chosen = planning.select(planning.trials(file.suite, scale, overrides=forced, seeds=seeds), where, only, file.suite)
+    path = baseline or file.project / "reports" / "baselines" / f"{file.suite.suite}.{scale}.json"
+    found = results.load(file, scale, place, overrides=forced, seeds=seeds)
+    if update:
+        count = regression.update(found, chosen, path)
+        print(f"{path}: {count} trials" if count else f"nothing measured yet: bench run {suite} --scale {scale}")
+        return FINE if count else NOTHING
+    try:
+        compared = regression.compare(found, chosen, path)
+    except regression.BaselineError as error:
+        print(error, file=sys.stderr)
+        return NOTHING
+    if junit:
+        regression.write_junit(compared, junit)
+    if markdown:
+        regression.write_markdown(compared, markdown)
+    if as_json:
+        _print_json([vars(c) for c in compared])
+    else:
+        print(regression.text(compared))
+    return regression.exit_code(compared)
+
+
+@bench.group()
+def data() -> None:
+    """Data sets and weights: what there is, and getting what is not embedded."""
+
+
+@data.command("list")
+@JSON
+def data_list(as_json: bool) -> None:
+    """The data sets and weights that suites can name, and whether they are here."""
+    from bench import data as sets
+
+    rows: list[dict[str, Any]] = [
+        {"name": s.name, "here": s.missing() is None, "embedded": s.embedded, "licence": s.licence, "about": s.about}
+        for s in sets.sources().values()
+    ]
+    if as_json:
+        _print_json(rows)
+    else:
+        _table([[r["name"], "yes" if r["here"] else "no", r["about"]] for r in rows], ["name", "here", "what it is"])
+
+
+@data.command("get")
+@click.argument("name")
+def data_get(name: str) -> None:
+    """Download, verify and prepare a data set. The only command that uses the network."""
+    from bench import data as sets
+
+    try:
+        source = sets.find(name)
+    except LookupError as error:
+        raise click.ClickException(str(error)) from None
+    if source.get is None:
+        print(f"{name} needs no download: {source.missing() or 'it is here'}")
+        return
+    source.get()
+    print(f"{name} is ready")
+
+
+@bench.command()
+@click.option("--port", default=5000, show_default=True)
+@click.option("--project", type=click.Path(path_type=Path, exists=True), default=Path(), help="[default: this folder]")
+@TRACKING
+def ui(port: int, project: Path, tracking_uri: str | None) -> int:
+    """Open MLflow's interface on this machine (loopback only)."""
+    from bench import doctor
+
+    return doctor.ui(project.resolve(), tracking_uri, port)
+
+
+@bench.command()
+@JSON
+def doctor(as_json: bool) -> int:
+    """What this machine has: versions, devices, threads, stores, data and weights; what is wrong and the mend."""
+    from bench import doctor as checks
+
+    found = checks.examine()
+    if as_json:
+        _print_json([vars(c) for c in found])
+    else:
+        print(checks.text(found))
+    return FINE if all(c.fine for c in found) else USAGE
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""How a run is carried out, as opposed to what is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class RunError(RuntimeError):
+    """The run cannot start or go on; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """workers: processes. threads: of each. device: where tasks run. stale: run trials of changed code again."""
+
+    workers: int
+    threads: int
+    device: str
+    fail_fast: bool = False
+    stale: bool = False
+    checkpoint_seconds: float = 60.0

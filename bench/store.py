@@ -1,0 +1,154 @@
+"""Fast reading of MLflow's database: which runs there are, their last metrics, their curves.
+
+MLflow's client takes 6 s for the curves of 500 runs and 1.4 s to import; two SQL queries take 0.2 s. All SQL on
+MLflow's tables is here, and a test holds it against a store that MLflow made. A store behind http(s) is read
+through the client (`tracking.py`), which is slower and needs no database access.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+LARGEST = 1.7976931348623157e308
+"""MLflow stores +inf as the largest double."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """An MLflow run. Times are seconds since the epoch; `ended` is None while it runs."""
+
+    id: str
+    experiment: str
+    name: str
+    status: str
+    started: float
+    ended: float | None
+    artifact_uri: str
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def is_sql(uri: str) -> bool:
+    """Whether a tracking URI is a database that we may read directly."""
+    return uri.startswith(("sqlite:", "postgresql:", "postgresql+"))
+
+
+def exists(uri: str) -> bool:
+    """Whether the store can hold anything yet (an SQLite file may not have been made)."""
+    return not uri.startswith("sqlite:") or _sqlite_path(uri).is_file()
+
+
+def runs(uri: str, experiments: Sequence[str], *, trial: str | None = None) -> list[Run]:
+    """The runs of some MLflow experiments, oldest first, with our tags. `trial`: of that trial alone."""
+    if not exists(uri):
+        return []
+    if not is_sql(uri):
+        from bench import tracking
+
+        return tracking.runs_over_http(uri, experiments, trial)
+    wanted = (
+        "AND EXISTS (SELECT 1 FROM tags w WHERE w.run_uuid = r.run_uuid AND w.key = 'retable.trial' AND w.value = :t)"
+    )
+    rows = _query(
+        uri,
+        "SELECT r.run_uuid, e.name, r.name, r.status, r.start_time, r.end_time, r.artifact_uri, t.key, t.value "
+        "FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id "
+        "LEFT JOIN tags t ON t.run_uuid = r.run_uuid "
+        f"WHERE r.lifecycle_stage = 'active' AND e.name IN :names {wanted if trial else ''} "
+        "ORDER BY r.start_time, r.run_uuid",
+        {"names": list(experiments), **({"t": trial} if trial else {})},
+    )
+    found: dict[str, Run] = {}
+    for run_id, experiment, name, status, start, end, artifacts, key, value in rows:
+        run = found.get(run_id)
+        if run is None:
+            ended = None if end is None else end / 1000
+            run = found[run_id] = Run(
+                run_id, experiment, name or "", status, (start or 0) / 1000, ended, artifacts or ""
+            )
+        if key is not None:
+            run.tags[key] = value or ""
+    return list(found.values())
+
+
+def metrics(uri: str, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:
+    """run id -> the last value of each metric."""
+    if not is_sql(uri):
+        from bench import tracking
+
+        return tracking.metrics_over_http(uri, run_ids)
+    found: dict[str, dict[str, float]] = {run_id: {} for run_id in run_ids}
+    for batch in _batches(run_ids):
+        sql = "SELECT run_uuid, key, value, is_nan FROM latest_metrics WHERE run_uuid IN :ids"
+        for run_id, key, value, is_nan in _query(uri, sql, {"ids": batch}):
+            found[run_id][key] = _number(value, is_nan)
+    return found
+
+
+def params(uri: str, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """run id -> its parameters as MLflow holds them, as text."""
+    if not is_sql(uri):
+        from bench import tracking
+
+        return tracking.params_over_http(uri, run_ids)
+    found: dict[str, dict[str, str]] = {run_id: {} for run_id in run_ids}
+    for batch in _batches(run_ids):
+        sql = "SELECT run_uuid, key, value FROM params WHERE run_uuid IN :ids"
+        for run_id, key, value in _query(uri, sql, {"ids": batch}):
+            found[run_id][key] = value
+    return found
+
+
+def curves(uri: str, run_ids: Sequence[str], metric: str) -> list[tuple[str, int, float]]:
+    """(run id, step, value) of one metric, by run and step; one value a step."""
+    if not is_sql(uri):
+        from bench import tracking
+
+        return tracking.curves_over_http(uri, run_ids, metric)
+    found: dict[tuple[str, int], float] = {}
+    for batch in _batches(run_ids):
+        sql = (
+            "SELECT run_uuid, step, value, is_nan FROM metrics WHERE run_uuid IN :ids AND key = :key "
+            "ORDER BY run_uuid, step, timestamp"
+        )
+        for run_id, step, value, is_nan in _query(uri, sql, {"ids": batch, "key": metric}):
+            found[run_id, step] = _number(value, is_nan)
+    return [(run_id, step, value) for (run_id, step), value in found.items()]
+
+
+def _number(value: float, is_nan: object) -> float:
+    if is_nan:
+        return math.nan
+    return math.copysign(math.inf, value) if abs(value) >= LARGEST else float(value)
+
+
+def _batches(run_ids: Sequence[str], size: int = 500) -> Iterator[list[str]]:
+    for start in range(0, len(run_ids), size):
+        yield list(run_ids[start : start + size])
+
+
+def _sqlite_path(uri: str) -> Any:
+    from pathlib import Path
+
+    return Path(uri.removeprefix("sqlite:///"))
+
+
+@cache
+def _engine(uri: str) -> Engine:
+    from sqlalchemy import create_engine
+
+    return create_engine(uri, connect_args={"timeout": 30} if uri.startswith("sqlite:") else {})
+
+
+def _query(uri: str, sql: str, values: dict[str, Any]) -> Iterable[Any]:
+    from sqlalchemy import bindparam, text
+
+    lists: list[Any] = [bindparam(key, expanding=True) for key, value in values.items() if isinstance(value, list)]
+    with _engine(uri).connect() as connection:
+        return connection.execute(text(sql).bindparams(*lists), values).fetchall()

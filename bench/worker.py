@@ -1,0 +1,383 @@
+"""A worker process: claims trials from Optuna, runs their tasks, writes their MLflow runs. Engine and task meet here.
+
+It reads its orders as one JSON line on standard input and reports events as JSON lines on standard output. When
+the input closes without a "stop", the supervisor is gone and the worker ends at once, as if killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState
+
+from bench import status, store, study, tracking, training
+from bench.orders import Orders
+from bench.plan import Trial
+from bench.schema import Experiment, Range
+from bench.stores import experiment_name
+from bench.task import Context, Evaluation, State, Task, TaskSpec, find_task, load
+
+
+class TrialFailed(Exception):
+    """A task raised; the run and the event carry the reason."""
+
+
+class TrialStopped(Exception):
+    """The trial was asked to stop and has left a checkpoint."""
+
+
+@dataclass
+class Worker:
+    """The process's state: its orders, its event stream, and whether it was asked to stop."""
+
+    orders: Orders
+    emit: Callable[..., None]
+    facts: dict[str, str]
+    stopping: threading.Event = field(default_factory=threading.Event)
+    refused: list[str] = field(default_factory=list)
+    """MLflow runs of this process whose Optuna trial may have been given to another."""
+
+
+def main() -> None:
+    """Entry point of `python -m bench.worker`."""
+    events = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a task prints must not end up between the events
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer
+    orders = Orders(**json.loads(sys.stdin.readline()))
+    lock = threading.Lock()
+
+    def emit(event: str, **values: Any) -> None:
+        with lock:
+            events.write(json.dumps({"event": event, **values}) + "\n")
+
+    sys.path.append(orders.project)
+    worker = Worker(orders, emit, {**orders.facts, **_facts(orders)})
+    signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
+    threading.Thread(target=_obey, args=(worker,), daemon=True).start()
+    emit("ready", pid=os.getpid())
+    work(worker)
+    emit("bye")
+
+
+def _obey(worker: Worker) -> None:
+    for line in sys.stdin:
+        if line.strip() == "stop":
+            worker.stopping.set()
+            return
+    os._exit(137)  # the supervisor died
+
+
+def _facts(orders: Orders) -> dict[str, str]:
+    import torch
+
+    torch.set_num_threads(orders.threads)
+    facts = {
+        "retable.owner": status.owner(),
+        "retable.threads": str(orders.threads),
+        "retable.device": orders.device,
+        "retable.torch": torch.__version__,
+    }
+    if orders.device.startswith("cuda"):
+        facts["retable.gpu"] = torch.cuda.get_device_name(orders.device)
+    return facts
+
+
+def work(worker: Worker) -> None:
+    """Run trials until asked to stop. Studies are served in the suite's order."""
+    orders = worker.orders
+    made = study.storage(orders.storage)
+    studies = {}
+    for name, definition in orders.experiments.items():
+        # A sampler's own seed differs between workers, or they would propose the same points.
+        experiment = Experiment.model_validate(definition)
+        studies[name] = (study.create(made, orders.studies[name], experiment, seed=os.getpid()), experiment)
+    while not worker.stopping.is_set():
+        for name, (found, experiment) in studies.items():
+            if found.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+                _one(worker, found, name, experiment)
+                break
+        else:
+            worker.stopping.wait(0.2)
+
+
+def _one(worker: Worker, found: optuna.Study, name: str, experiment: Experiment) -> None:
+    """Claim and run one trial of a study."""
+    try:
+        found.optimize(
+            lambda claimed: _objective(worker, claimed, name, experiment),
+            n_trials=1,
+            catch=(TrialFailed, TrialStopped),
+        )
+    except (UpdateFinishedTrialError, ValueError):
+        if not worker.refused:
+            raise
+        for run_id in worker.refused:  # the trial was given to another worker while we finished it
+            tracking.terminate(worker.orders.tracking, run_id, "KILLED", reason="given to another worker")
+        worker.emit("refused")
+    worker.refused.clear()
+
+
+def _objective(worker: Worker, claimed: optuna.Trial, name: str, experiment: Experiment) -> float:
+    attributes = claimed.user_attrs
+    if "trial" not in attributes:
+        raise optuna.TrialPruned("the queue was empty")
+    trial = Trial.from_json(attributes["trial"])
+    worker.emit("claimed", trial=trial.id, number=claimed.number, study=claimed.study.study_name)
+    spec = find_task(trial.task, worker.orders.packages)
+    metric = experiment.search.metric if experiment.search else spec.objective
+    retried = "retry_history" in claimed.study._storage.get_trial_system_attrs(claimed._trial_id)
+    earlier: list[store.Run] = []
+    if attributes["again"] or retried:
+        names = [experiment_name(trial.suite, name)]
+        earlier = store.runs(worker.orders.tracking, names, trial=trial.id)
+        code = worker.orders.codes[name]
+        earlier = [run for run in earlier if run.tags.get("retable.code") == code]
+        done = [run for run in earlier if run.status == "FINISHED"]
+        if done:  # killed between the end of its run and telling Optuna
+            outcome = done[0].tags.get("retable.outcome", "finished")
+            worker.emit("done", trial=trial.id, outcome=outcome, seconds=0.0, value=None)
+            if outcome == "pruned":
+                raise optuna.TrialPruned
+            values = store.metrics(worker.orders.tracking, [done[0].id])[done[0].id]
+            return values.get(metric, _worst(claimed))
+    if experiment.search:
+        chosen = {key: _suggest(claimed, key, space) for key, space in experiment.search.space.items()}
+        trial = Trial(
+            **{**trial.__dict__, "settings": {**trial.settings, **chosen}, "varied": {**trial.varied, **chosen}}
+        )
+    return _run(worker, claimed, trial, spec, experiment, metric, earlier)
+
+
+def _suggest(claimed: optuna.Trial, key: str, space: Range | list[Any]) -> Any:
+    if isinstance(space, list):
+        return claimed.suggest_categorical(key, space)
+    if space.integer:
+        return claimed.suggest_int(key, int(space.low), int(space.high), log=space.log)
+    return claimed.suggest_float(key, space.low, space.high, log=space.log)
+
+
+def _worst(claimed: optuna.Trial) -> float:
+    return math.inf if claimed.study.direction == optuna.study.StudyDirection.MINIMIZE else -math.inf
+
+
+def _run(
+    worker: Worker,
+    claimed: optuna.Trial,
+    trial: Trial,
+    spec: TaskSpec,
+    experiment: Experiment,
+    metric: str,
+    earlier: list[store.Run],
+) -> float:
+    """Train and evaluate one trial inside its own MLflow run; return the value that Optuna sees."""
+    orders, began = worker.orders, time.perf_counter()
+    tags = {
+        **worker.facts,
+        "retable.trial": trial.id,
+        "retable.suite": trial.suite,
+        "retable.scale": trial.scale,
+        "retable.code": orders.codes[trial.experiment],
+        "retable.optuna": f"{claimed.study.study_name}:{claimed.number}",
+        "mlflow.note.content": f"{experiment.about}\n\n`bench show {trial.id}` tells more.",
+    }
+    recorder = tracking.Recorder(orders.stores, orders.mlflow[trial.experiment], trial, tags)
+    for run in earlier:  # an attempt that died; its checkpoint may serve this one
+        if run.status == "RUNNING" and status.is_dead(run.tags.get("retable.owner", "")):
+            tracking.terminate(orders.tracking, run.id, "KILLED", reason="its process died")
+    try:
+        outcome, task = _train(worker, claimed, trial, spec, experiment, metric, recorder, earlier)
+        if outcome.kind == "stopped":
+            recorder.tag(reason=outcome.reason)
+            recorder.finish("KILLED")
+            worker.emit("stopped", trial=trial.id)
+            raise TrialStopped(outcome.reason)
+        evaluation = task.evaluate() if outcome.kind == "finished" else Evaluation()
+        value = _conclude(worker, claimed, trial, outcome, evaluation, metric, recorder, began)
+    except (TrialStopped, optuna.TrialPruned):
+        raise
+    except Exception as error:
+        reason = _reason(error)
+        worker.emit("failed", trial=trial.id, reason=reason)
+        claimed.set_user_attr("failed", reason)
+        recorder.artifacts({"traceback.txt": traceback.format_exc().encode()})
+        recorder.tag(outcome="failed", reason=reason)
+        recorder.finish("FAILED")
+        raise TrialFailed(reason) from error
+    return value
+
+
+def _reason(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else ''} ({Path(frame.filename).name}:{frame.lineno})"
+
+
+def _train(
+    worker: Worker,
+    claimed: optuna.Trial,
+    trial: Trial,
+    spec: TaskSpec,
+    experiment: Experiment,
+    metric: str,
+    recorder: tracking.Recorder,
+    earlier: list[store.Run],
+) -> tuple[training.Outcome, Task]:
+    training.seed_all(trial.seed, trial.id)
+    context = Context(worker.orders.device, trial.seed, _start_state(worker, trial))
+    task: Task = load(spec.make)(spec.settings.model_validate(dict(trial.settings)), context)
+    progress = _resume(worker, task, recorder, earlier)
+    kept: list[str] = []
+
+    def checkpoint(data: bytes, step: int) -> None:
+        recorder.flush()
+        path = f"checkpoint/step-{step:08d}.pt"
+        recorder.artifacts({path: data})
+        kept.append(f"{path} {hashlib.sha256(data).hexdigest()}")
+        recorder.tag(checkpoint="\n".join(reversed(kept[-2:])))
+
+    def report(step: int, value: float) -> None:
+        claimed.report(value, step)
+        if claimed.should_prune():
+            recorder.tag(outcome="pruned", reason=f"pruned at step {step}")
+            recorder.finish("FINISHED")
+            worker.emit("done", trial=trial.id, outcome="pruned", seconds=0.0, value=value)
+            raise optuna.TrialPruned(f"at step {step}")
+
+    hooks = training.Hooks(
+        log=recorder.log,
+        checkpoint=checkpoint,
+        stop=worker.stopping.is_set,
+        tick=lambda step: worker.emit("tick", trial=trial.id, step=step, steps=task.steps),
+        report=report if experiment.search else None,
+        report_every=experiment.search.report_every if experiment.search else 0,
+        checkpoint_seconds=worker.orders.checkpoint_seconds,
+    )
+    return training.run(task, hooks, metric if metric in spec.metrics else spec.objective, progress), task
+
+
+def _start_state(worker: Worker, trial: Trial) -> State | None:
+    """The final state of the trial that this one starts from."""
+    if trial.start is None:
+        return None
+    orders = worker.orders
+    names = [experiment_name(orders.suite, name) for name in orders.mlflow]
+    finished = [r for r in store.runs(orders.tracking, names, trial=trial.start) if r.status == "FINISHED"]
+    if not finished:
+        raise RuntimeError(f"its start, trial {trial.start}, has no finished run; run that experiment first")
+    path = tracking.artifact(orders.tracking, finished[-1], "model.pt", orders.stores.folder / "fetched")
+    state: State = training.from_bytes(path.read_bytes())
+    return state
+
+
+def _resume(
+    worker: Worker, task: Task, recorder: tracking.Recorder, earlier: list[store.Run]
+) -> training.Progress | None:
+    """Bring the task to the newest sound checkpoint of its earlier attempts and repeat their curve."""
+    orders = worker.orders
+    for run in reversed(earlier):
+        for line in run.tags.get("retable.checkpoint", "").splitlines():
+            path, _, digest = line.partition(" ")
+            try:
+                data = tracking.artifact(orders.tracking, run, path, orders.stores.folder / "fetched").read_bytes()
+            except FileNotFoundError:
+                continue
+            if hashlib.sha256(data).hexdigest() != digest:
+                continue  # torn by a crash; the one before it is whole
+            progress = training.unpack(data, task)
+            recorder.rebase(progress.seconds)
+            for step, seconds, values in progress.history:
+                recorder.log(step, seconds, values)
+            recorder.tag(resumed=f"run {run.id} at step {progress.index}")
+            return progress
+    return None
+
+
+def _conclude(
+    worker: Worker,
+    claimed: optuna.Trial,
+    trial: Trial,
+    outcome: training.Outcome,
+    evaluation: Evaluation,
+    metric: str,
+    recorder: tracking.Recorder,
+    began: float,
+) -> float:
+    """Metrics, artifacts, FINISHED, in that order; then Optuna, which may refuse."""
+    progress = outcome.progress
+    last = progress.history[-1][2] if progress.history else {}
+    value = float(evaluation.metrics.get(metric, last.get(metric, math.nan)))
+    kind, reason = outcome.kind, outcome.reason
+    if kind == "finished" and not math.isfinite(value):
+        if metric not in evaluation.metrics and metric not in last:
+            raise RuntimeError(f"the task '{trial.task}' never measured '{metric}'")
+        kind, reason = "diverged", f"{metric} is {value} at the end"
+    engine = {"time/train": progress.seconds, "memory/peak": _peak_memory(worker)}
+    if progress.step_seconds:
+        engine["time/step"] = 1000 * sorted(progress.step_seconds)[len(progress.step_seconds) // 2]
+    recorder.artifacts(_files(worker, trial, evaluation))
+    elapsed = time.perf_counter() - began
+    engine["time/logging"] = 100 * recorder.spent / max(elapsed, 1e-9)
+    recorder.log(progress.index, progress.seconds, {**evaluation.metrics, **engine})
+    recorder.flush()
+    recorder.tag(outcome=kind, reason=reason)
+    if claimed.study._storage.get_trial(claimed._trial_id).state != TrialState.RUNNING:
+        recorder.tag(reason="given to another worker")
+        recorder.finish("KILLED")
+        worker.emit("refused")
+        raise TrialStopped("given to another worker")
+    worker.refused.append(recorder.run_id)
+    recorder.finish("FINISHED")
+    shown = value if kind == "finished" else None
+    seconds = time.perf_counter() - began
+    worker.emit("done", trial=trial.id, outcome=kind, seconds=seconds, value=shown, metric=metric, reason=reason)
+    return value if kind == "finished" else _worst(claimed)
+
+
+def _files(worker: Worker, trial: Trial, evaluation: Evaluation) -> Mapping[str, bytes]:
+    files = {"trial.json": trial.to_json().encode(), "code.json": worker.orders.code_files[trial.experiment].encode()}
+    if evaluation.images:
+        from PIL import Image
+
+        for stem, pixels in evaluation.images.items():
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "PNG")
+            files[f"images/{stem}.png"] = buffer.getvalue()
+    if evaluation.arrays:
+        import numpy as np
+
+        for stem, arrays in evaluation.arrays.items():
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, **dict(arrays))  # type: ignore[arg-type]
+            files[f"arrays/{stem}.npz"] = buffer.getvalue()
+    if evaluation.model:
+        files["model.pt"] = training.to_bytes(evaluation.model)
+    return files
+
+
+def _peak_memory(worker: Worker) -> float:
+    """MiB: the device's peak where there is one, else the process's."""
+    if worker.orders.device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.max_memory_allocated(worker.orders.device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Perceptual losses: features of a frozen ImageNet VGG, Gram matrices, content, style, total variation.
+
+Sources: Gatys, Ecker and Bethge 2016 (the losses), Johnson, Alahi and Fei-Fei 2016 (as training losses of a
+network), Simonyan and Zisserman 2015 (VGG-16, VGG-19). Equation numbers are those of "Comparing
+Optimization Methods for Deep Learning at the Example of Artistic Style Transfer" (2020), section 2.2.
+
+Shape suffixes: B batch, C channels, H height, W width, L = H * W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.data import weights as files
+from bench.task import did_you_mean
+
+Source = Literal["file", "torchvision"]
+StyleReduction = Literal["mean", "frobenius"]
+
+CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+"""Convolutions per block; a max-pooling stands between two blocks."""
+
+
+@dataclass(frozen=True)
+class LossNetwork:
+    """Which network measured a loss. Losses of two different ones do not compare.
+
+    source: "file" (the weights that ship with the project) or "torchvision".
+    sha256: of the weights' file (torchvision publishes its first digits).
+    scale: the features are those of the original network divided by `scale`; a content loss goes with
+        1 / scale^2, the squared difference of two Gram matrices with 1 / scale^4.
+    depth: 16 or 19, as asked. mapped: layers asked -> layers that stand for them, where they differ.
+    """
+
+    source: Source
+    sha256: str
+    scale: float
+    depth: int
+    mapped: Mapping[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for logging."""
+        return asdict(self)
+
+
+class Vgg:
+    """A frozen VGG, evaluated no deeper than the deepest layer asked for.
+
+    layers: names like "relu2_2" (after the ReLU) or "conv4_2" (before it).
+    source: whose weights; see `bench.data.weights`. VGG-19 is not among the weights that ship: with
+        depth 19 its layers are those of the VGG-16 at the same place (`network.mapped` says which).
+    maximum: value of white in the input: 255 or 1. ImageNet's mean and deviation are applied here.
+    features: every feature is multiplied by it (folded into the weights, so that it costs nothing).
+    dtype: of weights, computation and features: float32, or bfloat16 where the machine has it.
+
+    Weights are read, converted and laid out once per process and shared by all that ask for the same.
+    Raises ValueError for an unknown layer, `bench.data.DataError` for missing or damaged weights.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[str],
+        *,
+        source: Source = "file",
+        depth: Literal[16, 19] = 16,
+        maximum: Literal[1, 255] = 255,
+        features: float = 1.0,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if depth == 19 and source == "torchvision":
+            raise ValueError("torchvision's VGG-19 is not among the weights of bench.data: use depth 16 or source 'file'")
+        if not layers:
+            raise ValueError("layers is empty: name at least one, such as 'relu2_2'")
+        self.layers = tuple(layers)
+        self._places = {layer: _place(layer, depth) for layer in layers}
+        mapped = {layer: place for layer, place in self._places.items() if place != layer}
+        about = files.VGG16 if source == "file" else files.TORCHVISION_VGG16
+        self.network = LossNetwork(source, about.sha256, about.scale / features, depth, mapped)
+        self._weights, self._mean_3 = _laid_out(source, maximum, features, str(device), dtype)
+        self._dtype = dtype
+
+    def __call__(self, image_B3HW: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Layer name -> features [B, C, H / 2^block, W / 2^block] of an image in [0, maximum].
+
+        layers: fewer than the instance's own; then nothing deeper than the deepest of them is computed.
+        """
+        wanted = {self._places[layer]: layer for layer in (self.layers if layers is None else layers)}
+        found: dict[str, Tensor] = {}
+        # The mean is subtracted here and not folded into the first bias: the zeros of the convolution's
+        # border stand for the mean colour.
+        h_BCHW = (image_B3HW - self._mean_3).to(self._dtype).contiguous(memory_format=torch.channels_last)
+        for block, count in enumerate(CONVOLUTIONS[16], start=1):
+            for number in range(1, count + 1):
+                weight, bias = self._weights[f"{block}_{number}"]
+                h_BCHW = F.conv2d(h_BCHW, weight, bias, padding=1)
+                if (name := wanted.get(f"conv{block}_{number}")) is not None:
+                    found[name] = h_BCHW
+                    if len(found) == len(wanted):
+                        return found
+                    h_BCHW = F.relu(h_BCHW)
+                else:
+                    h_BCHW = F.relu_(h_BCHW)
+                if (name := wanted.get(f"relu{block}_{number}")) is not None:
+                    found[name] = h_BCHW
+                    if len(found) == len(wanted):
+                        return found
+            h_BCHW = F.max_pool2d(h_BCHW, 2)
+        raise AssertionError(f"layers {sorted(wanted)} were checked when the network was made")
+
+
+def gram_BCC(features_BCHW: Tensor) -> Tensor:
+    """Gram matrix of each image's features, equation 2.3: [B, C, C] in float32, divided by C H W.
+
+    Features in bfloat16 are multiplied as such (the sums are float32, the result is rounded once).
+    """
+    b, c, h, w = features_BCHW.shape
+    # As stored in channels-last order, so that nothing is copied.
+    f_BLC = features_BCHW.permute(0, 2, 3, 1).reshape(b, h * w, c)
+    return torch.bmm(f_BLC.transpose(1, 2), f_BLC).float() / (c * h * w)
+
+
+def content_loss(features_BCHW: Tensor, target_BCHW: Tensor) -> Tensor:
+    """Equation 2.2: mean squared difference of features, over the batch too; a float32 scalar."""
+    return F.mse_loss(features_BCHW.float(), target_BCHW.float())
+
+
+def style_loss(
+    grams_BCC: Mapping[str, Tensor], targets_BCC: Mapping[str, Tensor], reduction: StyleReduction = "mean"
+) -> Tensor:
+    """Sum over layers of the squared difference of Gram matrices, mean over the batch; a float32 scalar.
+
+    targets: [1, C, C], shared by the batch, or [B, C, C].
+    reduction: "frobenius" is equation 2.4 as printed, the squared norm; "mean" divides each layer by its
+        C^2 entries, which is what the public code does and the only one that fits the published losses
+        (the norm alone would make them a thousand times larger).
+    """
+    total: Tensor | None = None
+    for layer, gram in grams_BCC.items():
+        difference = gram - targets_BCC[layer]
+        term = difference.square().mean()
+        if reduction == "frobenius":
+            term = term * (gram.shape[1] * gram.shape[2])
+        total = term if total is None else total + term
+    if total is None:
+        raise ValueError("no layers: give at least one Gram matrix")
+    return total
+
+
+def total_variation(image_BCHW: Tensor) -> Tensor:
+    """Mean absolute difference of neighbours, across plus down; a scalar in the image's units."""
+    down = (image_BCHW[:, :, 1:] - image_BCHW[:, :, :-1]).abs().mean()
+    across = (image_BCHW[:, :, :, 1:] - image_BCHW[:, :, :, :-1]).abs().mean()
+    return down + across
+
+
+def _place(layer: str, depth: int) -> str:
+    """The VGG-16 layer at the place of `layer`: itself, or a block's last where VGG-19 has a fourth."""
+    known = [
+        f"{kind}{block}_{number}"
+        for block, count in enumerate(CONVOLUTIONS[depth], start=1)
+        for number in range(1, count + 1)
+        for kind in ("conv", "relu")
+    ]
+    if layer not in known:
+        raise ValueError(f"VGG-{depth} has no layer '{layer}'{did_you_mean(layer, known, show=len(known))}")
+    kind, block, number = layer[:4], int(layer[4]), int(layer[6])
+    return f"{kind}{block}_{min(number, CONVOLUTIONS[16][block - 1])}"
+
+
+@lru_cache(maxsize=4)
+def _state(source: Source) -> dict[str, Tensor]:
+    return files.vgg16_state() if source == "file" else files.torchvision_vgg16_state()
+
+
+@lru_cache(maxsize=8)
+def _laid_out(
+    source: Source, maximum: int, features: float, device: str, dtype: torch.dtype
+) -> tuple[dict[str, tuple[Tensor, Tensor]], Tensor]:
+    """Convolutions by place ("2_1") and the mean colour, [3, 1, 1] in [0, maximum].
+
+    The network is positively homogeneous (ReLU, max-pooling): a factor on the features is the same factor
+    on the first weights and on every bias.
+    """
+    about = files.VGG16 if source == "file" else files.TORCHVISION_VGG16
+    std_3 = torch.tensor(about.std).reshape(3, 1, 1) * maximum
+    mean_3 = torch.tensor(about.mean).reshape(3, 1, 1) * maximum
+    state = _state(source)
+    laid_out: dict[str, tuple[Tensor, Tensor]] = {}
+    index = 0  # torchvision counts convolutions, ReLUs and poolings
+    for block, count in enumerate(CONVOLUTIONS[16], start=1):
+        for number in range(1, count + 1):
+            weight = state[f"features.{index}.weight"].float()
+            bias = state[f"features.{index}.bias"].float() * features
+            if index == 0:
+                weight = weight / std_3 * features
+            weight = weight.to(device, dtype, memory_format=torch.channels_last)
+            laid_out[f"{block}_{number}"] = (weight, bias.to(device, dtype))
+            index += 2
+        index += 1
+    return laid_out, mean_3.to(device)

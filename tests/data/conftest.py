@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test has a data folder of its own, and no set that the machine happens to have."""
+    monkeypatch.setenv("RETABLE_DATA", str(tmp_path / "data"))
+    for name in ("RETABLE_COCO2017", "RETABLE_COCO2014"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return tmp_path / "data"

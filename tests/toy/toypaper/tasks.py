@@ -1,0 +1,73 @@
+"""The toy tasks."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import torch
+from toypaper.helper import loss
+
+from bench.task import Evaluation
+
+
+class DescentTask:
+    def __init__(self, settings, context):
+        self.settings, self.steps = settings, settings.steps
+        start = context.start["x"] if context.start else torch.randn(4)
+        self.x = start.clone().requires_grad_()
+        self.velocity = torch.zeros(4)
+
+    def step(self, index):
+        s = self.settings
+        if index == s.fail_at:
+            raise ValueError("the toy was told to fail")
+        if index == s.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if s.pause:
+            time.sleep(s.pause)
+        total = loss(self.x)
+        (gradient,) = torch.autograd.grad(total, self.x)
+        with torch.no_grad():
+            noise = 0.01 * torch.randn(4)  # so that a wrong generator state shows after a resume
+            self.velocity = (0.5 if s.method == "momentum" else 0.0) * self.velocity + gradient + noise
+            self.x -= s.lr * self.velocity
+        return {"loss/total": total.detach()}
+
+    def evaluate(self):
+        picture = np.full((8, 8, 3), 128, np.uint8)
+        with torch.no_grad():
+            final = float(loss(self.x))
+        x = self.x.detach()
+        return Evaluation({"loss/final": final}, {"picture": picture}, {"end": {"x": x.numpy()}}, {"x": x})
+
+    def state_dict(self):
+        return {"x": self.x.detach(), "velocity": self.velocity}
+
+    def load_state_dict(self, state):
+        self.x = state["x"].clone().requires_grad_()
+        self.velocity = state["velocity"].clone()
+
+
+class IdleTask:
+    steps = 60
+
+    def step(self, index):
+        return {"loss/total": torch.zeros(())}
+
+    def evaluate(self):
+        return Evaluation()
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+def make_descent(settings, context):
+    return DescentTask(settings, context)
+
+
+def make_idle(settings, context):
+    return IdleTask()
