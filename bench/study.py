@@ -38,9 +38,9 @@ GRACE_SECONDS = 60
 MAX_KILLS = 5
 """A trial whose worker died is run again at most so often: one that kills its worker must not do so for ever."""
 
-WINDOW = 32
+WINDOW = 16
 """Waiting trials in a study at a time. Optuna reads all waiting ones at each claim, so a full queue of thousands
-would cost quadratic time; the window keeps a claim's cost flat."""
+would cost quadratic time; the window keeps a claim's cost flat. Four per worker where there are many workers."""
 
 
 def storage(url: str) -> RDBStorage:

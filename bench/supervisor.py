@@ -59,6 +59,7 @@ class Board:
     stopping: bool = False
     interrupted: bool = False
     early_deaths: int = 0
+    window: int = study.WINDOW
 
 
 def run(
@@ -86,7 +87,7 @@ def run(
     sweep(stores, list(about), queues)
     statuses = status.of(chosen, stores, digests, stale_counts=not options.stale)
     todo = [t.id for t in chosen if not statuses[t.id].done]
-    board = Board({t.id: t for t in chosen}, todo)
+    board = Board({t.id: t for t in chosen}, todo, window=max(study.WINDOW, 4 * options.workers))
     board.settled = {t.id for t in chosen if statuses[t.id].done}
     show.begin(len(todo), len(chosen) - len(todo), min(options.workers, len(todo)))
     if not todo:
@@ -331,7 +332,7 @@ def _fill(
                     board.settled.add(trial)
                     if state == "failed":
                         board.bad[trial] = str(found.latest[trial].user_attrs.get("failed", "its workers died"))
-        if board.stopping or found.waiting >= study.WINDOW // 2:
+        if board.stopping or found.waiting >= board.window // 2:
             continue
         wanted = [t for t in mine if t not in board.settled and (t not in board.queued or found.forgotten(t))]
         ready = [t for t in wanted if _startable(board.trials[t], board, show)]
@@ -356,7 +357,7 @@ def _enqueue(
     with study.enqueue_lock(stores, found.study.study_name):
         found.refresh()
         for trial_id in ready:
-            if found.waiting >= study.WINDOW:
+            if found.waiting >= board.window:
                 break
             trial = board.trials[trial_id]
             state = found.state(trial_id)

@@ -79,7 +79,8 @@ def seed_all(seed: int, trial: str) -> None:
 def run(task: Task, hooks: Hooks, watch: str, progress: Progress | None = None) -> Outcome:
     """Train `task` to its end from `progress` (a fresh one, or a checkpoint's).
 
-    watch: the metric whose divergence ends the trial and which a pruner sees.
+    watch: the metric whose growth ends the trial as diverged and which a pruner sees; where steps do not
+        measure it (it is an evaluation's), the first metric that they do.
     """
     progress = progress or Progress()
     every = max(1, math.ceil(task.steps / POINTS))
@@ -112,8 +113,8 @@ def run(task: Task, hooks: Hooks, watch: str, progress: Progress | None = None) 
             bucket.clear()
             progress.history.append((progress.index, progress.seconds, mean))
             hooks.log(progress.index, progress.seconds, mean)
-            if hooks.report and hooks.report_every and watch in mean and _crosses(progress.index, every, hooks):
-                hooks.report(progress.index, mean[watch])
+            if hooks.report and _crosses(progress.index, every, hooks):
+                hooks.report(progress.index, mean[_watched(mean, watch)])
             stopping = hooks.stop()
             due = time.perf_counter() - last_checkpoint > hooks.checkpoint_seconds
             if (stopping or due) and progress.index < task.steps:
@@ -127,7 +128,11 @@ def run(task: Task, hooks: Hooks, watch: str, progress: Progress | None = None) 
 
 
 def _crosses(step: int, every: int, hooks: Hooks) -> bool:
-    return step // hooks.report_every > (step - every) // hooks.report_every
+    return bool(hooks.report_every) and step // hooks.report_every > (step - every) // hooks.report_every
+
+
+def _watched(values: Mapping[str, float], watch: str) -> str:
+    return watch if watch in values else next(iter(values))
 
 
 def _fetch(pending: list[tuple[int, Mapping[str, torch.Tensor]]]) -> list[tuple[int, dict[str, float]]]:
@@ -140,12 +145,11 @@ def _trouble(values: Mapping[str, float], watch: str, progress: Progress) -> str
     for key, value in values.items():
         if not math.isfinite(value):
             return f"{key} is {value}"
-    if watch in values:
-        value = values[watch]
-        if progress.first is None:
-            progress.first = value
-        elif abs(value) > EXPLODED * max(abs(progress.first), 1e-12):
-            return f"{watch} grew from {progress.first:.3g} to {value:.3g}"
+    key = _watched(values, watch)
+    if progress.first is None:
+        progress.first = values[key]
+    elif abs(values[key]) > EXPLODED * max(abs(progress.first), 1e-12):
+        return f"{key} grew from {progress.first:.3g} to {values[key]:.3g}"
     return ""
 
 

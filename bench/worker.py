@@ -101,6 +101,7 @@ def _facts(orders: Orders) -> dict[str, str]:
 def work(worker: Worker) -> None:
     """Run trials until asked to stop. Studies are served in the suite's order."""
     orders = worker.orders
+    tracking.warm_up(orders.tracking)
     made = study.storage(orders.storage)
     studies = {}
     for name, definition in orders.experiments.items():
@@ -268,7 +269,7 @@ def _train(
         report_every=experiment.search.report_every if experiment.search else 0,
         checkpoint_seconds=worker.orders.checkpoint_seconds,
     )
-    return training.run(task, hooks, metric if metric in spec.metrics else spec.objective, progress), task
+    return training.run(task, hooks, metric, progress), task
 
 
 def _start_state(worker: Worker, trial: Trial) -> State | None:

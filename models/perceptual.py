@@ -133,25 +133,51 @@ def content_loss(features_BCHW: Tensor, target_BCHW: Tensor) -> Tensor:
 
 
 def style_loss(
-    grams_BCC: Mapping[str, Tensor], targets_BCC: Mapping[str, Tensor], reduction: StyleReduction = "mean"
+    features_BCHW: Mapping[str, Tensor], grams_BCC: Mapping[str, Tensor], reduction: StyleReduction = "mean"
 ) -> Tensor:
-    """Sum over layers of the squared difference of Gram matrices, mean over the batch; a float32 scalar.
+    """Sum over the layers of `grams` of the squared difference of Gram matrices; a float32 scalar.
 
-    targets: [1, C, C], shared by the batch, or [B, C, C].
-    reduction: "frobenius" is equation 2.4 as printed, the squared norm; "mean" divides each layer by its
-        C^2 entries, which is what the public code does and the only one that fits the published losses
-        (the norm alone would make them a thousand times larger).
+    features: layer -> features of the image; may hold further layers.
+    grams: layer -> target Gram matrix, [1, C, C] (one style for the batch) or [B, C, C], without gradient.
+    reduction: "frobenius" is equation 2.4 as printed, the squared norm, mean over the batch; "mean"
+        divides each layer by its C^2 entries too, which is what the public code does and the only
+        reading that fits the published losses (the norm would make them a thousand times larger).
     """
-    total: Tensor | None = None
-    for layer, gram in grams_BCC.items():
-        difference = gram - targets_BCC[layer]
-        term = difference.square().mean()
-        if reduction == "frobenius":
-            term = term * (gram.shape[1] * gram.shape[2])
-        total = term if total is None else total + term
-    if total is None:
-        raise ValueError("no layers: give at least one Gram matrix")
-    return total
+    if not grams_BCC:
+        raise ValueError("no layers: give at least one target Gram matrix")
+    terms = []
+    for layer, target_BCC in grams_BCC.items():
+        term: Tensor = _GramError.apply(features_BCHW[layer], target_BCC)  # type: ignore[no-untyped-call]
+        terms.append(term if reduction == "mean" else term * target_BCC.shape[1] ** 2)
+    return torch.stack(terms).sum()
+
+
+class _GramError(torch.autograd.Function):
+    """Mean squared difference of Gram matrix and target, with its gradient in closed form.
+
+    With D = F^T F / CHW - T, which is symmetric, the gradient of mean(D^2) is 4 F D / (CHW B C^2): one
+    product instead of autograd's two, and no other array of the matrix's size than D.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features_BCHW: Tensor, target_BCC: Tensor) -> Tensor:
+        b, c, h, w = features_BCHW.shape
+        f_BLC = features_BCHW.permute(0, 2, 3, 1).reshape(b, h * w, c)
+        target = target_BCC.to(f_BLC.dtype).expand(b, c, c)
+        d_BCC = torch.baddbmm(target, f_BLC.transpose(1, 2), f_BLC, beta=-1, alpha=1 / (c * h * w))
+        ctx.save_for_backward(f_BLC, d_BCC)
+        ctx.shape = (b, h, w, c)
+        norm: Tensor = torch.linalg.vector_norm(d_BCC, dtype=torch.float32)
+        return norm.square() / d_BCC.numel()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
+        f_BLC, d_BCC = ctx.saved_tensors
+        b, h, w, c = ctx.shape
+        back_BLC = torch.bmm(f_BLC, d_BCC)
+        back_BLC *= gradient * (4 / (c * h * w * d_BCC.numel()))
+        return back_BLC.reshape(b, h, w, c).permute(0, 3, 1, 2), None
 
 
 def total_variation(image_BCHW: Tensor) -> Tensor:

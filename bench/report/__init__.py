@@ -1,0 +1,46 @@
+"""Reports: tables, figures and claims over results, rendered. Imports neither torch nor MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.results import Results
+
+FORMATS = ("md", "html", "latex", "csv")
+
+
+def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path:
+    """Write the report of some results below `out` and return the file of the first format.
+
+    md: `<suite>/<scale>.md` with its pictures in `<suite>/<scale>/`. html: `<suite>/<scale>.html`, one
+    self-contained file. latex: `<suite>/<scale>.tex`, the tables. csv: `<suite>/<scale>/values.csv` and
+    `trials.csv`. The same results give the same bytes. Files are complete or not there; pictures that a
+    former report left and this one does not have are removed.
+    Raises ValueError for an unknown format, `views.ReportError` for a view that cannot be drawn as declared.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise ValueError(f"unknown report format {', '.join(unknown) or '(none)'}; known: {', '.join(FORMATS)}")
+    from bench.report import csv, files, html, latex, markdown, page
+
+    made = page.gather(results, draw="md" in formats or "html" in formats)
+    folder = out / results.suite.suite
+    base = folder / results.scale
+    written: dict[str, Path] = {}
+    if "csv" in formats:
+        files.write(base / "trials.csv", csv.trials(made))
+        written["csv"] = files.write(base / "values.csv", csv.values(made))
+    if "latex" in formats:
+        written["latex"] = files.write(folder / f"{results.scale}.tex", latex.render(made))
+    if "html" in formats:
+        written["html"] = files.write(folder / f"{results.scale}.html", html.render(made))
+    if "md" in formats:
+        pictures = [drawn.picture for drawn in made.figures if drawn.picture]
+        for picture in pictures:
+            files.write(base / picture.file, picture.data)
+        written["md"] = files.write(folder / f"{results.scale}.md", markdown.render(made, results.scale))
+        files.clear_pictures(base, [picture.file for picture in pictures])
+    return written[formats[0]]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from bench.report import stats, views
 from bench.report.numbers import Number, counted, number, printed, short, times
-from bench.report.views import Book, Cell, Choice, ReportError, Seen
+from bench.report.views import Book, Choice, ReportError, Seen
 from bench.schema import Column, NotPublished, Row, Table
 from bench.values import same, text
 
@@ -163,9 +163,7 @@ def _published(value: float | str | NotPublished | None) -> Entry:
     return Entry(published=value)
 
 
-def _measured(
-    book: Book, place: str, entry: Entry, column: Column, seen: Seen, experiments: Sequence[str]
-) -> Entry:
+def _measured(book: Book, place: str, entry: Entry, column: Column, seen: Seen, experiments: Sequence[str]) -> Entry:
     if not seen.cells:
         return _nothing(book, entry, seen, experiments)
     if column.setting is not None:
@@ -179,7 +177,7 @@ def _measured(
     cell, metric = seen.cells[0], column.metric or ""
     values = [v * column.factor for v in cell.values(metric).values()]
     stale = any(t.stale for t in cell.trials)
-    lost = [t for t in cell.lacking(metric)]
+    lost = cell.lacking(metric)
     if not values:
         first = lost[0]
         states: dict[str, State] = {"diverged": "diverged", "failed": "failed"}

@@ -195,6 +195,8 @@ def _merit(trial: Trial) -> tuple[bool, bool, bool]:
 def read(results: Results) -> Book:
     """The book of some results. Raises `ReportError` where the frame lacks a column."""
     frame = results.trials
+    if frame.empty:
+        return Book(results, [], frozenset(ALWAYS))
     lacking = [name for name in COLUMNS if name not in frame.columns]
     if lacking:
         raise ReportError(f"the trials frame lacks the columns {', '.join(lacking)}")

@@ -99,5 +99,22 @@ def up_layer(inputs: int, outputs: int, norm: Norm, upsample: Upsample) -> nn.Se
 
 
 def normalisation(channels: int, norm: Norm) -> nn.Module:
-    """Instance or batch normalisation with learned scale and shift, torch's eps of 1e-5."""
-    return nn.InstanceNorm2d(channels, affine=True) if norm == "instance" else nn.BatchNorm2d(channels)
+    """Normalisation with learned scale and shift and torch's eps of 1e-5."""
+    return InstanceNorm(channels, affine=True) if norm == "instance" else nn.BatchNorm2d(channels)
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Instance normalisation as batch normalisation of one image after the other.
+
+    The same numbers: torch's own form goes through the channels-first layout and back, which on a CPU
+    costs as much as a convolution (bfloat16, width 32, 256 px: a third of the network's time).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.device.type != "cpu":
+            return super().forward(input)
+        normalised = [
+            F.batch_norm(h_1CHW, None, None, self.weight, self.bias, training=True, eps=self.eps)
+            for h_1CHW in input.split(1)
+        ]
+        return torch.cat(normalised)

@@ -1,0 +1,115 @@
+"""The tables as LaTeX with booktabs: `\\input` the file, or take a table from it."""
+
+from __future__ import annotations
+
+import re
+
+from bench.report.numbers import Number
+from bench.report.page import Page
+from bench.report.tables import Built, Entry
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "−": "--",
+    "≈": r"$\approx$",
+    "∞": r"$\infty$",
+    "…": r"\ldots{}",
+}
+_POWER = re.compile("10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+PREAMBLE = "% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}. Written by `bench report`; do not edit.\n"
+
+
+def render(page: Page) -> str:
+    """Every table of the page, one after the other."""
+    head = f"{PREAMBLE}% Suite {page.suite}, scale {page.scale}: {page.status}.\n"
+    return head + "\n" + "\n".join(_table(page, built) for built in page.tables)
+
+
+def _table(page: Page, built: Built) -> str:
+    columns, head, rules, below, at = "l", [""], [], [""], 2
+    for name in built.table.columns:
+        label = escape(built.heading(name))
+        if name in built.with_published:
+            columns += "rr"
+            head.append(rf"\multicolumn{{2}}{{c}}{{{label}}}")
+            rules.append(rf"\cmidrule(lr){{{at}-{at + 1}}}")
+            below += [escape(built.published_heading(name)), "ours"]
+            at += 2
+        else:
+            columns += "r"
+            head.append(label)
+            below.append("")
+            at += 1
+    lines = [
+        r"\begin{table}",
+        r"  \centering",
+        rf"  \caption{{{_caption(page, built)}}}",
+        rf"  \label{{tab:{page.suite}-{re.sub('[^A-Za-z0-9]+', '-', built.name)}}}",
+        rf"  \begin{{tabular}}{{{columns}}}",
+        r"    \toprule",
+        f"    {' & '.join(head)} \\\\",
+    ]
+    if rules:
+        lines += [f"    {' '.join(rules)}", f"    {' & '.join(below)} \\\\"]
+    lines.append(r"    \midrule")
+    for key, label in built.rows.items():
+        cells = [escape(label)]
+        for name in built.table.columns:
+            entry = built.entries[key][name]
+            if name in built.with_published:
+                cells.append(_spell(entry.papers(built.table.columns[name])))
+            cells.append(_ours(built, name, entry))
+        lines.append(f"    {' & '.join(cells)} \\\\")
+    lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""]
+    return "\n".join(lines)
+
+
+def _caption(page: Page, built: Built) -> str:
+    parts = [f"{built.table.title}."]
+    if built.n:
+        parts.append("Ours: one seed." if built.n == 1 else f"Ours: mean ± standard deviation over {built.n} seeds.")
+    parts.append(f"Scale {page.scale}: {page.book.suite.scales[page.scale].about.rstrip('.')}.")
+    if page.caution and built.with_published:
+        parts.append(page.caution)
+    if built.table.source:
+        parts.append(f"In the paper: {built.table.source}.")
+    return escape(" ".join(parts))
+
+
+def _ours(built: Built, column: str, entry: Entry) -> str:
+    shown = _spell(entry.ours(built.table.columns[column]))
+    marks = (r"$^{\dagger}$" if entry.stale else "") + (r"$^{\ast}$" if entry.state == "partial" else "")
+    return shown + marks
+
+
+def _spell(value: Number | str) -> str:
+    return value.latex().replace("∞", r"\infty") if isinstance(value, Number) else escape(value)
+
+
+def escape(words: str) -> str:
+    """Plain words as LaTeX, powers of ten included."""
+    parts, last = [], 0
+    for match in _POWER.finditer(words):
+        parts.append(_escaped(words[last : match.start()]))
+        parts.append(f"$10^{{{match[0][2:].translate(_DIGITS)}}}$")
+        last = match.end()
+    return "".join([*parts, _escaped(words[last:])])
+
+
+def _escaped(words: str) -> str:
+    return "".join(_SPECIAL.get(c, c) for c in words)

@@ -1,0 +1,303 @@
+"""The report as Markdown for GitHub: verdicts first, then tables and figures, then where the numbers come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from bench.report.figures import Drawn
+from bench.report.numbers import Number
+from bench.report.page import Page
+from bench.report.tables import Built, Entry, selection_lines, tie_rule
+from bench.report.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
+
+MOST_COMPARISONS = 12
+FOLD_ABOVE = 12
+"""Longer lists are folded; they are all there."""
+
+
+def render(page: Page, folder: str) -> str:
+    """The whole report. `folder`: where its pictures lie, relative to the file."""
+    parts = [
+        _head(page),
+        _summary(page),
+        _hero(page, folder),
+        *_section("Tables", [_table(page, built) for built in page.tables]),
+        *_section("Figures", [_figure(page, drawn, folder) for drawn in page.figures]),
+        *_section("Claims in detail", [_claim(v) for v in page.verdicts]),
+        *_section("Notes", ["\n".join(f"- {_escape(note)}" for note in page.book.suite.notes)]),
+        _provenance(page),
+        _missing(page),
+        _again(page),
+    ]
+    return "\n\n".join(part for part in parts if part).rstrip() + "\n"
+
+
+def _section(title: str, parts: Sequence[str]) -> list[str]:
+    full = [part for part in parts if part]
+    return [f"## {title}", *full] if full else []
+
+
+def _head(page: Page) -> str:
+    suite, paper = page.book.suite, page.book.suite.paper
+    link = paper.url or (f"https://doi.org/{paper.doi}" if paper.doi else "")
+    title = f"[{_escape(paper.title)}]({link})" if link else f"*{_escape(paper.title)}*"
+    where = ", ".join(filter(None, [_escape(paper.venue), str(paper.year)]))
+    lines = [
+        f"# {_escape(paper.title)}",
+        f"{_escape(suite.about)}",
+        f"{_escape(', '.join(paper.authors))}: {title}, {where}.",
+        f"**Scale `{page.scale}`**: {_escape(suite.scales[page.scale].about)}",
+        f"{_escape(page.status)}." + (f" {page.effort}." if page.effort else "") + _machine(page),
+    ]
+    return "\n\n".join(lines)
+
+
+def _machine(page: Page) -> str:
+    facts = {fact.name: fact.value for fact in page.facts}
+    device = facts.get("gpu") or (facts.get("cpu") if facts.get("device", "cpu") == "cpu" else facts.get("device"))
+    return f" On {_escape(device)}." if device else ""
+
+
+def _summary(page: Page) -> str:
+    if not page.verdicts:
+        return ""
+    rows = []
+    for verdict in page.verdicts:
+        quote = _clip(verdict.claim.quote, 120)
+        name = f"[{_escape(quote)}](#{slug(verdict.name)})"
+        rows.append([name, f"{SYMBOLS[verdict.word]}&nbsp;{_glue(verdict.label)}", _escape(_clip(verdict.basis, 170))])
+    used = [w for w in WORDS if any(v.word == w for v in page.verdicts)]
+    legend = "; ".join(f"{SYMBOLS[w]} *{w}*: {MEANINGS[w]}" for w in used)
+    return "\n\n".join(
+        [
+            "## What was reproduced",
+            f"Of {len(page.verdicts)} claims: {page.tally}.",
+            _rows(["The paper says", "Our runs say", "Judged by"], rows, "lll"),
+            f"<sub>{legend}.</sub>" + (f"\n\n> {page.caution}" if page.caution else ""),
+        ]
+    )
+
+
+def _glue(words: str) -> str:
+    return words.replace(" ", "&nbsp;")
+
+
+def _hero(page: Page, folder: str) -> str:
+    return _picture(page.hero, folder) + "\n\n" + _caption(page.hero) if page.hero else ""
+
+
+def _picture(drawn: Drawn, folder: str) -> str:
+    picture = drawn.picture
+    if picture is None:
+        return f"> *Not drawn.* {_escape(drawn.problem)}"
+    return f'<img src="{folder}/{picture.file}" width="{picture.width}" alt="{_attribute(picture.alt)}">'
+
+
+def _caption(drawn: Drawn) -> str:
+    figure = drawn.figure
+    parts = [f"**{_escape(drawn.name)}**: {_escape(figure.title)}."]
+    parts += [f"{_escape(_capital(drawn.reading))}."] if drawn.reading else []
+    parts += [_escape(figure.note)] if figure.note else []
+    parts += [_source(figure.source)]
+    text = " ".join(parts)
+    if drawn.gaps and drawn.picture:
+        text += "\n\n<sub>Missing here: " + "; ".join(_escape(gap) for gap in drawn.gaps) + ".</sub>"
+    return text
+
+
+def _source(source: str) -> str:
+    return f"*In the paper: {_escape(source)}.*" if source else "*Not in the paper.*"
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _figure(page: Page, drawn: Drawn, folder: str) -> str:
+    heading = f"### {_escape(drawn.name)}: {_escape(drawn.figure.title)}"
+    if page.hero is drawn:
+        return f"{heading}\n\nShown [at the top](#what-was-reproduced)." if page.verdicts else ""
+    return "\n\n".join([heading, _picture(drawn, folder), _caption(drawn)])
+
+
+def _table(page: Page, built: Built) -> str:
+    table = built.table
+    heading = f"### {_escape(built.name)}: {_escape(table.title)}"
+    notes = _Footnotes()
+    head, align = [_escape(table.rows) if isinstance(table.rows, str) else ""], "l"
+    for name in table.columns:
+        label = _escape(built.heading(name))
+        if name in built.with_published:
+            head += [f"{label}<br>{_escape(built.published_heading(name))}", f"{label}<br>**ours**"]
+            align += "rr"
+        else:
+            head.append(label)
+            align += "r"
+    rows = []
+    for key, label in built.rows.items():
+        row = [_escape(label)]
+        for name in table.columns:
+            entry = built.entries[key][name]
+            if name in built.with_published:
+                row.append(_published(built, name, entry, notes))
+            row.append(_ours(built, name, entry, notes))
+        rows.append(row)
+    parts = [heading]
+    if built.problem:
+        parts.append(f"> Not run at scale `{page.scale}`: {_escape(built.problem)}")
+    parts.append(_rows(head, rows, align))
+    said = [f"Ours: mean ± standard deviation over {built.n} seeds."] if built.n > 1 else []
+    said += ["Ours: one seed."] if built.n == 1 else []
+    said += [_escape(table.note)] if table.note else []
+    said += (
+        [page.caution] if page.caution and built.n and any(_is_metric(built, c) for c in built.with_published) else []
+    )
+    said += [_source(table.source)]
+    parts.append(" ".join(said))
+    if notes.words:
+        parts.append("<br>\n".join(f"<sup>{mark}</sup> {_escape(words)}" for words, mark in notes.words.items()))
+    parts += _selection(built)
+    return "\n\n".join(parts)
+
+
+def _is_metric(built: Built, column: str) -> bool:
+    return built.table.columns[column].metric is not None
+
+
+class _Footnotes:
+    """Letters for the words that are too long for a cell; equal words share one."""
+
+    def __init__(self) -> None:
+        self.words: dict[str, str] = {}
+
+    def mark(self, words: str) -> str:
+        if words not in self.words:
+            n = len(self.words)
+            self.words[words] = "abcdefghijklmnopqrstuvwxyz"[n % 26] * (n // 26 + 1)
+        return f"<sup>{self.words[words]}</sup>"
+
+
+def _published(built: Built, column: str, entry: Entry, notes: _Footnotes) -> str:
+    shown = _spell(entry.papers(built.table.columns[column]))
+    return shown + notes.mark(f"not published: {entry.not_published}") if entry.not_published else shown
+
+
+def _ours(built: Built, column: str, entry: Entry, notes: _Footnotes) -> str:
+    shown = entry.ours(built.table.columns[column])
+    words = "" if isinstance(shown, Number) or entry.state == "setting" else shown
+    if entry.state in ("failed", "diverged", "not run") and len(words) > 24:
+        cell = entry.state + notes.mark(entry.note)
+    else:
+        cell = _spell(shown)
+        cell += notes.mark(entry.note) if entry.note and entry.note != words and entry.state != "none" else ""
+    if entry.measured is not None and entry.n != built.n and entry.state == "measured":
+        cell += f" (n&nbsp;=&nbsp;{entry.n})"
+    return cell + (notes.mark("from older code: stale") if entry.stale else "")
+
+
+def _spell(value: Number | str) -> str:
+    return value.text().replace(" ", "&nbsp;") if isinstance(value, Number) else _escape(value)
+
+
+def _selection(built: Built) -> list[str]:
+    lines = selection_lines(built)
+    if not lines:
+        return []
+    first = next(c for choices in built.selections.values() for c in choices)
+    rows = [[_escape(s) for s in (x.row, x.chosen, x.value, x.ties, x.spread, x.lost)] for x in lines]
+    body = _rows(["", "chosen", first.metric, "ties with it", "highest / lowest", "lost cells"], rows, "llrlrl")
+    title = f"How the best cell over {', '.join(first.over)} was chosen: ties and spread"
+    return [f"<details><summary>{_escape(title)}</summary>\n\n{body}\n\n{tie_rule(built)}\n\n</details>"]
+
+
+def _claim(verdict: Verdict) -> str:
+    claim = verdict.claim
+    parts = [
+        f"### {verdict.name}",
+        f"> {_escape(claim.quote)}",
+        f"{SYMBOLS[verdict.word]} **{verdict.label}**. {_escape(_capital(verdict.basis))}.",
+    ]
+    said = [_escape(_capital(note)) + "." for note in verdict.notes]
+    said += [f"Read as: {_escape(claim.note)}"] if claim.note else []
+    parts.append(" ".join([*said, _source(claim.source)]))
+    if len(verdict.judged) > 1:
+        rows = [
+            [_escape(j.comparison.label), _escape(j.comparison.numbers), _escape(j.shown), j.outcome]
+            for j in verdict.judged[:MOST_COMPARISONS]
+        ]
+        body = _rows(["statement", "values", "difference or ratio", "says"], rows, "llll")
+        rest = len(verdict.judged) - len(rows)
+        more = f"\n\nand {rest} more that hold at least as well." if rest else ""
+        title = f"{len(verdict.judged)} comparisons, the worst first"
+        parts.append(f"<details><summary>{title}</summary>\n\n{body}{more}\n\n</details>")
+    elif verdict.judged:
+        parts.append(f"{_escape(_capital(verdict.judged[0].comparison.numbers))}.")
+    return "\n\n".join(parts)
+
+
+def _provenance(page: Page) -> str:
+    rows = [[_escape(fact.name), _escape(fact.value)] for fact in page.facts]
+    parts = ["## Where the numbers come from"]
+    if rows:
+        parts.append(_rows(["", ""], rows, "ll"))
+    runs = [
+        [_escape(d.name), _escape(d.task), _escape(d.size), _escape(d.varied), _escape(d.about)] for d in page.declared
+    ]
+    if runs:
+        parts.append(_rows(["experiment", "task", "size", "varied", "about"], runs, "lllll"))
+        fixed = "\n".join(f"- {_escape(d.name)}: {_escape(d.fixed)}" for d in page.declared if d.fixed)
+        parts.append(f"<details><summary>Fixed settings</summary>\n\n{fixed}\n\n</details>")
+    return "\n\n".join(parts) if len(parts) > 1 else ""
+
+
+def _missing(page: Page) -> str:
+    parts = ["## What is missing"]
+    if page.trouble:
+        rows = [[_escape(t.experiment), _escape(t.cell), t.seed, _escape(t.what)] for t in page.trouble]
+        body = _rows(["experiment", "cell", "seed", "what"], rows, "llrl")
+        if len(rows) > FOLD_ABOVE:
+            title = f"{len(rows)} trials that diverged, failed, are stale or were not run"
+            body = f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
+        parts.append(body)
+    else:
+        parts.append("Nothing: every trial of this scale finished, with the code as it stands.")
+    if page.elsewhere:
+        parts.append("Declared for other scales only:")
+        parts.append("\n".join(f"- {_escape(what)}: {_escape(why)}" for what, why in page.elsewhere))
+    return "\n\n".join(parts)
+
+
+def _again(page: Page) -> str:
+    body = "\n".join(page.commands)
+    return (
+        f"## Again\n\n```sh\n{body}\n```\n\nThe first trains what is missing; the second writes this page from MLflow."
+    )
+
+
+def _rows(head: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
+    marks = {"l": "---", "r": "---:", "c": ":---:"}
+    lines = [head, [marks[a] for a in align], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _clip(words: str, most: int) -> str:
+    words = " ".join(words.split())
+    return words if len(words) <= most else words[: most - 1].rsplit(" ", 1)[0] + " …"
+
+
+def _escape(words: str) -> str:
+    """Plain words as Markdown: nothing in them is markup, and they stay on one line."""
+    words = " ".join(str(words).split())
+    words = re.sub(r"([\\`*\[\]|~])", r"\\\1", words)
+    words = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", words)
+
+
+def _attribute(words: str) -> str:
+    return words.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

@@ -1,0 +1,172 @@
+"""One look for all figures of all papers: fonts, colours, lines, and how a drawing becomes bytes.
+
+Colours are seaborn's `colorblind` palette in an order that keeps neighbours apart; lines differ by dash and marker
+as well, so that eight of them can be told apart without colour. The same drawing gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import matplotlib
+import seaborn
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageFont
+
+from bench.report.numbers import short
+
+DPI = 200
+WIDTH = 8.0
+"""Inches; drawn at `DPI` and shown at half the pixels, so that it is sharp on a dense screen."""
+LIMIT = 300_000
+"""Bytes that a picture should stay under, for pages that load on a phone."""
+INK, MUTED, FAINT, PAPER = "#24292f", "#6e7781", "#d8dee4", "#ffffff"
+BAD = "#a40e26"
+
+_ORDER = (0, 1, 2, 3, 4, 9, 5, 7, 6, 8)  # blue, orange, green, vermilion, purple, sky, tan, grey, pink, yellow
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+
+_RC: Any = {  # matplotlib's stubs want a literal of its 300 keys
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same everywhere
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 7,
+    "axes.labelsize": 9,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "legend.handlelength": 2.8,
+    "legend.labelspacing": 0.55,
+    "lines.linewidth": 1.7,
+    "lines.solid_capstyle": "round",
+    "lines.dash_capstyle": "round",
+    "hatch.linewidth": 0.6,
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "svg.hashsalt": "retable",
+    "axes.unicode_minus": True,
+}
+
+
+@dataclass(frozen=True)
+class Pen:
+    """How one value of a setting is drawn, in every figure of a report."""
+
+    colour: str
+    dash: Any
+    marker: str
+
+
+def pens(n: int) -> list[Pen]:
+    """`n` pens that differ by colour and by dash and marker; colours repeat after ten, marks don't repeat with them."""
+    palette = seaborn.color_palette("colorblind").as_hex()
+    return [
+        Pen(
+            palette[_ORDER[i % len(_ORDER)]],
+            _DASHES[(i + i // len(_ORDER)) % len(_DASHES)],
+            _MARKERS[(i + i // len(_ORDER)) % len(_MARKERS)],
+        )
+        for i in range(n)
+    ]
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """The style, for as long as the block lasts; nothing of matplotlib's state is left changed."""
+    with matplotlib.rc_context(_RC):
+        yield
+
+
+def canvas(width: float, height: float) -> Figure:
+    """An empty figure in inches, drawn without a display. Use inside `look()`."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG without dates or versions in it, in 256 colours where it would be too large."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    if buffer.tell() <= LIMIT:
+        return buffer.getvalue()
+    small = Image.open(io.BytesIO(buffer.getvalue())).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    small.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels of an encoded picture."""
+    with Image.open(io.BytesIO(data)) as picture:
+        return picture.size
+
+
+def ticks(value: float, _position: int | None = None) -> str:
+    """A tick label: `0.05`, `300`, `3·10⁷`."""
+    return short(float(f"{value:.6g}"), 3)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Four to eight round positions on a logarithmic axis: powers of ten, with 2 and 5, or finer where it is short."""
+    decades = math.log10(high / low)
+    if decades > 8:
+        step = math.ceil(decades / 7)
+        start, stop = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        return [10.0**k for k in range(start, stop + 1, step) if low <= 10.0**k <= high]
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), [1 + i / 4 for i in range(36)]):
+        found = [
+            m * 10.0**k for k in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1) for m in steps
+        ]
+        inside = [v for v in found if low <= v <= high]
+        if len(inside) >= 4:
+            return inside
+    return [low, high]
+
+
+@cache
+def font(pixels: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """The style's font for Pillow."""
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    path = f"{matplotlib.get_data_path()}/fonts/ttf/{name}"
+    return ImageFont.truetype(path, pixels, layout_engine=ImageFont.Layout.BASIC)
+
+
+def columns(n: int, wrap: int) -> int:
+    """Into how many columns `n` panels go: at most `wrap`, with lines of equal length (8 panels, wrap 5: 4)."""
+    lines = -(-n // max(1, min(wrap, n)))
+    return -(-n // lines)
+
+
+def limits(values: Sequence[float], log: bool, pad: float = 0.06) -> tuple[float, float]:
+    """Axis limits with a margin; on a logarithmic axis the margin is a factor."""
+    low, high = min(values), max(values)
+    if log:
+        factor = max((high / low) ** pad, 1.02)
+        return low / factor, high * factor
+    margin = (high - low) * pad or abs(high) * 0.05 or 1.0
+    return low - margin, high + margin
