@@ -82,7 +82,7 @@ def trials(
     known = {key for spec in specs.values() for key in spec.settings.model_fields}
     for key in overrides or {}:
         if key not in known:
-            raise PlanError(f"--set {key}: unknown setting{did_you_mean(key, sorted(known))}")
+            raise PlanError(f"--set: unknown setting '{key}'{did_you_mean(key, sorted(known))}")
     versions: dict[str, str] = {}
     planned: dict[str, list[Trial]] = {}
     for name in _ordered(suite):
@@ -209,9 +209,8 @@ def select(
     for condition in filter(None, where.split(",")):
         chosen = _where(found, chosen, condition)
     if not chosen:
-        asked = " and ".join(
-            [*([f"--where '{where}'"] if where else []), *([f"--only {' '.join(only)}"] if only else [])]
-        )
+        asked = [f"--where '{where}'"] if where else []
+        asked += [f"--only {' '.join(only)}"] if only else []
         raise PlanError(f"no trial fits {' and '.join(asked)}")
     by_id = {t.id: t for t in found}
     needed = {t.id for t in chosen}

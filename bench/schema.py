@@ -199,18 +199,33 @@ class Table(View):
     note: str = ""
 
 
+class Panel(Closed):
+    """A panel of an arrays figure: one array of each run's .npz file as lines."""
+
+    title: str
+    y: str = Field(description="array; two-dimensional: a line per row")
+    x: str | None = Field(default=None, description="array along x; none: the position in y")
+    x_label: str = ""
+    log: bool = Field(default=False, description="logarithmic value axis; values at or below 0 are left out")
+    limits: tuple[float, float] | None = Field(default=None, description="of the value axis; none: what fits")
+
+
 class Figure(View):
     """A figure: one of a handful of kinds, drawn from metrics or artifacts. Never runs anything."""
 
     title: str
-    kind: Literal["curves", "heatmap", "images", "lines", "bars"]
-    metric: str | None = Field(default=None, description="curves, heatmap, lines, bars: what is drawn")
+    kind: Literal["curves", "heatmap", "images", "lines", "bars", "arrays", "importance"]
+    metric: str | None = Field(default=None, description="what is drawn; importance: what is explained")
     x: str | None = Field(default=None, description="setting along x (heatmap, lines, bars)")
     y: str | None = Field(default=None, description="setting along y (heatmap)")
     colour: str | None = Field(default=None, description="setting that picks the colour")
     panels: str | None = Field(default=None, description="setting with a panel per value")
-    artifact: str | None = Field(default=None, description="images: artifact path in each run, as images/stylised.png")
-    rows: str | None = Field(default=None, description="images: setting with a row per value")
+    artifact: str | None = Field(
+        default=None, description="images, arrays: artifact path in each run, as images/stylised.png, arrays/x.npz"
+    )
+    arrays: list[Panel] | None = Field(default=None, description="arrays: the panels of a row")
+    by: str | None = Field(default=None, description="arrays: array that numbers the lines of two-dimensional ones")
+    rows: str | None = Field(default=None, description="images, arrays: setting with a row per value")
     columns: str | None = Field(default=None, description="images: setting with a column per value")
     also: dict[str, str] = Field(default={}, description="images: label -> artifact of any one run, shown first")
     labels: dict[str, str] = {}
@@ -225,6 +240,8 @@ class Figure(View):
             "curves": ["metric", "colour"],
             "heatmap": ["metric", "x", "y"],
             "images": ["artifact"],
+            "arrays": ["artifact", "arrays"],
+            "importance": ["metric"],
             "lines": ["metric", "x"],
             "bars": ["metric", "x"],
         }[self.kind]
@@ -305,6 +322,29 @@ class Claim(View):
     note: str = Field(default="", description="how the sentence was read")
 
 
+class PublishedDifference(Closed):
+    """A difference of two published cells that the paper's text states."""
+
+    of: str = Field(description="'table/row/column' of a published number")
+    minus: str = Field(description="'table/row/column' of the published number that is taken off")
+    states: float = Field(description="the difference that the text states")
+    quote: str = Field(min_length=3, description="the paper's own words")
+
+
+class Consistency(Closed):
+    """Published values that must agree: cells that state one quantity, or a difference that the text states."""
+
+    about: str = Field(description="the quantity, in words")
+    same: list[str] = Field(default=[], description="'table/row/column' of two or more cells")
+    difference: PublishedDifference | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Consistency:
+        if (len(self.same) > 1) == (self.difference is not None):
+            raise ValueError("give either 'same', with two cells at least, or 'difference'")
+        return self
+
+
 class Suite(Closed):
     """One paper's experiments, and the tables, figures and claims that view them."""
 
@@ -318,6 +358,9 @@ class Suite(Closed):
     tables: dict[str, Table] = {}
     figures: dict[str, Figure] = {}
     claims: dict[str, Claim] = {}
+    consistency: dict[str, Consistency] = Field(
+        default={}, description="published values that must agree with each other; `bench.report.consistency` compares"
+    )
     notes: list[str] = Field(default=[], description="what a reader of the report must know; printed in it")
 
 

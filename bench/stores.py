@@ -22,10 +22,15 @@ class Stores:
 
 
 def locate(project: Path, tracking: str | None = None, storage: str | None = None) -> Stores:
-    """The stores by command line, environment (MLFLOW_TRACKING_URI, RETABLE_STORAGE), or `mlruns/` of the project."""
+    """The stores by command line, environment (MLFLOW_TRACKING_URI, RETABLE_STORAGE), or `mlruns/` of the project.
+
+    Artifacts, locks and logs lie beside an SQLite tracking store, else in `mlruns/`; a tracking server keeps its own.
+    """
     folder = project / "mlruns"
     tracking = tracking or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
     storage = storage or os.environ.get("RETABLE_STORAGE") or f"sqlite:///{folder / 'optuna.db'}"
+    if tracking.startswith("sqlite:///"):
+        folder = Path(tracking.removeprefix("sqlite:///")).resolve().parent
     local = tracking.startswith(("sqlite:", "postgresql"))
     return Stores(tracking, storage, folder / "artifacts" if local else None, folder)
 

@@ -52,6 +52,26 @@ def problems(suite: Suite) -> Iterator[Problem]:
     for kind, views in (("tables", suite.tables), ("figures", suite.figures), ("claims", suite.claims)):
         for name, view in views.items():
             yield from check((kind, name), view).problems()
+    yield from _consistency(suite)
+
+
+def _consistency(suite: Suite) -> Iterator[Problem]:
+    """Cells that are to agree must be published numbers."""
+    for name, declared in suite.consistency.items():
+        here: Path_ = ("consistency", name)
+        cells: list[tuple[Path_, str]] = [((*here, "same", i), cell) for i, cell in enumerate(declared.same)]
+        if declared.difference is not None:
+            cells += [((*here, "difference", key), getattr(declared.difference, key)) for key in ("of", "minus")]
+        for path, cell in cells:
+            table, row, column = [*cell.split("/"), "", ""][:3]
+            rows = suite.tables[table].published if table in suite.tables else {}
+            if table not in suite.tables:
+                yield _unknown(path, "table", table, suite.tables, at_key=False)
+            elif row not in rows:
+                yield _unknown(path, "published row", row, rows, at_key=False)
+            elif not isinstance(rows[row].get(column), (int, float)):
+                numbers = [key for key, value in rows[row].items() if isinstance(value, (int, float))]
+                yield _unknown(path, "published number in column", column, numbers, at_key=False)
 
 
 def _unknown(path: Path_, what: str, word: object, known: Iterable[str], *, at_key: bool = True) -> Problem:
@@ -285,6 +305,10 @@ class _View:
             yield _unknown(path, "column", column.published_from, table.columns, at_key=False)
 
     def figure(self, figure: Figure) -> Iterator[Problem]:
+        if figure.kind == "importance":
+            for i, name in enumerate(figure.from_):
+                if self.suite.experiments[name].search is None or i > 0:
+                    yield Problem((*self.path, "from"), f"an importance figure is of one search; '{name}' is not it")
         for name in ("x", "y", "colour", "panels", "rows", "columns"):
             yield from self.setting((name,), getattr(figure, name))
         yield from self.metric(("metric",), figure.metric)

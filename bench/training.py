@@ -25,7 +25,8 @@ POINTS = 100
 """Points of a loss curve: each is the mean over the steps since the one before."""
 
 EXPLODED = 1e6
-"""A watched loss that grows to so many times its first value has diverged (as has one that is not finite)."""
+"""A watched loss that grows to so many times its first value (or 1, if that is more) has diverged, as has one that
+is not finite."""
 
 
 @dataclass
@@ -148,7 +149,7 @@ def _trouble(values: Mapping[str, float], watch: str, progress: Progress) -> str
     key = _watched(values, watch)
     if progress.first is None:
         progress.first = values[key]
-    elif abs(values[key]) > EXPLODED * max(abs(progress.first), 1e-12):
+    elif abs(values[key]) > EXPLODED * max(abs(progress.first), 1.0):
         return f"{key} grew from {progress.first:.3g} to {values[key]:.3g}"
     return ""
 

@@ -31,6 +31,9 @@ _WORDS = {
     **dict.fromkeys([".nan", ".NaN", ".NAN"], float("nan")),
 }
 
+# What PyYAML's resolver gives to untagged nodes; anything else was written as a tag.
+_IMPLICIT = {"str", "int", "float", "bool", "null", "seq", "map", "timestamp", "merge", "value"}
+
 Path_ = tuple[str | int, ...]
 
 
@@ -119,7 +122,7 @@ def _build(node: Any, path: Path_, document: Document, budget: list[int]) -> Any
         raise YamlError(f"more than {MAX_NODES} values: aliases that repeat themselves?", mark)
     if len(path) > 60:
         raise YamlError("nested deeper than 60 levels", mark)
-    if not node.tag.startswith("tag:yaml.org,2002:"):
+    if node.tag.removeprefix("tag:yaml.org,2002:") not in _IMPLICIT:
         raise YamlError(f"tags are not read here: {node.tag}", mark)
     if isinstance(node, yaml.ScalarNode):
         return node.value if node.style else scalar(node.value)

@@ -55,9 +55,12 @@ def root() -> Path:
 
 def sources() -> Mapping[str, Source]:
     """Every named source. `folder:PATH` sources are not listed; `find` makes them."""
-    from bench.data import coco, photos, styles, weights
+    from bench.data import cifar, clutter, coco, imagefolder, kaggle, patches, photos, sintel, styles
+    from bench.data import video, weights, zerowaste
 
-    named = (photos.SOURCE, styles.SOURCE, *weights.SOURCES, *coco.SOURCES)
+    pictures = (photos.SOURCE, styles.SOURCE, patches.SOURCE, cifar.SOURCE, *coco.SOURCES, *kaggle.SOURCES)
+    scenes = (clutter.SOURCE, *zerowaste.SOURCES, imagefolder.SOURCE, video.SOURCE, sintel.SOURCE)
+    named = (*pictures, *scenes, *weights.SOURCES)
     return MappingProxyType({source.name: source for source in named})
 
 

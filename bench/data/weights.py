@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,17 @@ TORCHVISION_VGG16 = Weights(
     scale=1.0,
 )
 
+TORCHVISION_VGG19 = Weights(
+    name="vgg19_torchvision",
+    about="torchvision's ImageNet VGG-19 (IMAGENET1K_V1), trained from scratch by the PyTorch team",
+    licence="BSD-3-Clause (torchvision)",
+    url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    file="vgg19-dcbb9e9d.pth",
+    size_bytes=574_673_361,
+    sha256="dcbb9e9d",
+    scale=1.0,
+)
+
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "models" / "weights"
 
 
@@ -80,22 +92,26 @@ def vgg16_state() -> dict[str, torch.Tensor]:
 
 
 def torchvision_vgg16_state() -> dict[str, torch.Tensor]:
-    """The same layers of torchvision's network, float32, from a file the user already has.
+    """The same layers of torchvision's network, float32; see `torchvision_state`."""
+    return torchvision_state(TORCHVISION_VGG16)
 
-    Never downloads: `bench data get vgg16_torchvision` does. Raises DataError if it is missing or damaged.
+
+def torchvision_state(weights: Weights) -> dict[str, torch.Tensor]:
+    """The convolutions of one of torchvision's networks, float32, from a file the user already has.
+
+    Never downloads: `bench data get NAME` does. Raises DataError if the file is missing or damaged.
     """
     import torch
 
-    path = _torchvision_file()
+    path = _torchvision_file(weights)
     if path is None:
-        raise DataError(_torchvision_missing() or "")
-    _verify(path, TORCHVISION_VGG16, mend=f"delete it, then: {_GET_TORCHVISION}")
+        raise DataError(_torchvision_missing(weights) or "")
+    _verify(path, weights, mend=f"delete it, then: bench data get {weights.name}")
     state = torch.load(path, map_location="cpu", weights_only=True)
     return {name: value for name, value in state.items() if name.startswith("features.")}
 
 
 _MEND_OURS = "restore it from the project (git checkout -- models/weights, or reinstall retable)"
-_GET_TORCHVISION = f"bench data get {TORCHVISION_VGG16.name}"
 
 
 def _verify(path: Path, weights: Weights, *, mend: str) -> None:
@@ -122,25 +138,38 @@ def _missing() -> str | None:
     return None
 
 
-def _torchvision_file() -> Path | None:
+def _torchvision_file(weights: Weights) -> Path | None:
     """Our own download, or the one in torch's hub cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "torch"
     hub = Path(os.environ.get("TORCH_HOME", cache)).expanduser() / "hub" / "checkpoints"
-    candidates = (root() / "weights" / TORCHVISION_VGG16.file, hub / TORCHVISION_VGG16.file)
+    candidates = (root() / "weights" / weights.file, hub / weights.file)
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _torchvision_missing() -> str | None:
-    if _torchvision_file() is None:
-        return f"torchvision's VGG-16 weights ({TORCHVISION_VGG16.file}) are not on this machine: {_GET_TORCHVISION}"
+def _torchvision_missing(weights: Weights) -> str | None:
+    if _torchvision_file(weights) is None:
+        return f"{weights.name}: {weights.file} is not on this machine: bench data get {weights.name}"
     return None
 
 
-def _get_torchvision(*, progress: Progress = quiet) -> None:
-    """Download torchvision's file (528 MB) into `root()/weights`, resuming a broken attempt."""
-    w = TORCHVISION_VGG16
-    remote = Remote(url=w.url, size_bytes=w.size_bytes, sha256=w.sha256)
-    download(remote, root() / "weights" / w.file, progress=progress)
+def _get_torchvision(weights: Weights, *, progress: Progress = quiet) -> None:
+    """Download torchvision's file (half a gigabyte) into `root()/weights`, resuming a broken attempt."""
+    remote = Remote(url=weights.url, size_bytes=weights.size_bytes, sha256=weights.sha256)
+    download(remote, root() / "weights" / weights.file, progress=progress)
+
+
+def _torchvision_source(weights: Weights) -> Source:
+    return Source(
+        name=weights.name,
+        about=weights.about,
+        licence=weights.licence,
+        version=lambda: weights.sha256,
+        missing=partial(_torchvision_missing, weights),
+        get=partial(_get_torchvision, weights),
+        embedded=False,
+        url=weights.url,
+        size_bytes=weights.size_bytes,
+    )
 
 
 SOURCES = (
@@ -154,15 +183,6 @@ SOURCES = (
         embedded=True,
         url=VGG16.url,
     ),
-    Source(
-        name=TORCHVISION_VGG16.name,
-        about=TORCHVISION_VGG16.about,
-        licence=TORCHVISION_VGG16.licence,
-        version=lambda: TORCHVISION_VGG16.sha256,
-        missing=_torchvision_missing,
-        get=_get_torchvision,
-        embedded=False,
-        url=TORCHVISION_VGG16.url,
-        size_bytes=TORCHVISION_VGG16.size_bytes,
-    ),
+    _torchvision_source(TORCHVISION_VGG16),
+    _torchvision_source(TORCHVISION_VGG19),
 )

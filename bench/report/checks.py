@@ -30,7 +30,8 @@ class Comparison:
 
     left, right: seed -> value on the scale of the test (logarithms for ratios), oriented so that a positive
     difference supports the claim. shown: maps a difference back to what a reader wants to see, which is a
-    factor where `factor`. label: the statement in words. numbers: the two sides, in the metric's own unit.
+    factor where `factor`, and then the scale is logarithmic. label: the statement in words. numbers: the two
+    sides, in the metric's own unit.
     """
 
     label: str
@@ -84,22 +85,17 @@ class _Reader:
         lacking = [(c, t) for c in cells for t in c.lacking(self.metric, self.worst)]
         if not lacking:
             return
-        by_reason: dict[str, list[str]] = {}
         names = views.varying(cells)
+        said = []
         for cell, trial in lacking:
             what = views.trouble(trial)
             if trial.state == "diverged":
-                what = "diverged, and a diverged trial has no " + self.metric
+                what = f"diverged, and a diverged trial has no {self.metric}"
             elif trial.state == "finished":
                 what = f"no {self.metric} was measured"
             label = views.describe(cell, names) or trial.experiment
-            seeds = f" seed {trial.seed}" if len(cell.trials) > 1 else ""
-            by_reason.setdefault(what, []).append(label + seeds)
-        parts = []
-        for what, labels in by_reason.items():
-            more = f" and {len(labels) - 6} more" if len(labels) > 6 else ""
-            parts.append(f"{what}: {'; '.join(labels[:6])}{more}")
-        raise CannotJudge(". ".join(parts))
+            said.append((what, label + (f" seed {trial.seed}" if len(cell.trials) > 1 else "")))
+        raise CannotJudge(". ".join(views.grouped(said)))
 
     def plain(self, cell: Cell) -> dict[int, float]:
         return cell.values(self.metric, self.worst)

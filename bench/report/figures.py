@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.report import heatmap, mosaic, plots, style, views
+from bench.report import arrays, heatmap, importance, mosaic, plots, style, views
 from bench.report.heatmap import Spot
+from bench.report.numbers import short
 from bench.report.plots import Curve, Point
 from bench.report.style import Pen
 from bench.report.views import Book, Cell, ReportError, Trial
@@ -69,6 +70,8 @@ def draw(book: Book, name: str, figure: Figure) -> Drawn:
         "images": _images,
         "lines": _lines,
         "bars": _bars,
+        "arrays": _arrays,
+        "importance": _importance,
     }
     if not seen.cells:
         lost = next((views.trouble(t) for t in seen.grid if t.state != "finished"), "no trial matches")
@@ -128,14 +131,24 @@ class _Job:
     def gaps(self, cells: Sequence[Cell], metric: str | None = None) -> tuple[str, ...]:
         """Every trial that has nothing to show, by reason."""
         names = views.varying(self.cells)
-        found: dict[str, list[str]] = {}
+        said = []
         for cell in cells:
             lost = cell.lacking(metric) if metric else [t for t in cell.trials if t.state != "finished"]
             for trial in lost:
                 label = views.describe(cell, names, self.figure.labels) or trial.experiment
-                seed = f" seed {trial.seed}" if len(cell.trials) > 1 else ""
-                found.setdefault(views.trouble(trial), []).append(label + seed)
-        return tuple(f"{why}: {'; '.join(who)}" for why, who in found.items())
+                said.append((views.trouble(trial), label + (f" seed {trial.seed}" if len(cell.trials) > 1 else "")))
+        return tuple(views.grouped(said))
+
+
+def _lost(cell: Cell) -> str:
+    """What became of the seeds that did not finish, for a legend: `diverged at step 7`, `1 of 3 failed`."""
+    lost = [t for t in cell.trials if t.state != "finished"]
+    if not lost:
+        return ""
+    if len(cell.trials) == 1:
+        return "failed" if lost[0].state == "failed" else views.trouble(lost[0])
+    tally = views.states(lost)
+    return ", ".join(f"{n} of {len(cell.trials)} {'not run' if s == 'missing' else s}" for s, n in tally.items())
 
 
 def _empty(job: _Job, what: str) -> Drawn:
@@ -159,9 +172,7 @@ def _curves(job: _Job) -> Drawn:
                 continue
             runs = [t for t in cell.trials if t.run_id in by_run]
             without += [t for t in cell.in_state("finished", "diverged") if t.run_id not in by_run]
-            lost = next((views.trouble(t) for t in cell.trials if t.state != "finished"), "")
-            if not runs and not lost:
-                lost = "no curve was logged"
+            lost = _lost(cell) or ("" if runs else "no curve was logged")
             series = [by_run[t.run_id] for t in runs]
             ended = [t.state == "diverged" for t in runs]
             curves.append(Curve(job.named(figure.colour or "", value), pens[canonical(value)], series, ended, lost))
@@ -230,7 +241,7 @@ def _points(job: _Job, panel: Any) -> list[tuple[str, Pen, list[Point]]]:
             cell = job.at(**wanted)
             if cell is None:
                 continue
-            lost = next((views.trouble(t) for t in cell.trials if t.state != "finished"), "")
+            lost = _lost(cell)
             points.append(Point(x, list(cell.values(metric).values()), lost))
         if points:
             label = job.named(figure.colour, value) if figure.colour else ""
@@ -263,6 +274,28 @@ def _lines(job: _Job) -> Drawn:
 
 def _bars(job: _Job) -> Drawn:
     return _series(job, plots.dots, f"{job.figure.metric} per {job.figure.x}")
+
+
+def _importance(job: _Job) -> Drawn:
+    figure, metric = job.figure, job.figure.metric or ""
+    search = job.book.suite.experiments[figure.from_[0]].search
+    assert search is not None  # checked when the suite was read
+    every = [t for c in job.cells for t in c.trials]
+    trials = [t for t in every if t.state == "finished" and metric in t.metrics]
+    if len(trials) < importance.FEWEST:
+        return _empty(job, f"{len(trials)} of {len(every)} trials finished; importances need {importance.FEWEST}")
+    chosen, values = [t.settings for t in trials], [t.metrics[metric] for t in trials]
+    data = importance.draw(search.space, chosen, values, job.axis(), search.direction)
+    best = (max if search.direction == "maximize" else min)(trials, key=lambda t: t.metrics[metric])
+    shown = {name: best.settings[name] for name in search.space}
+    found = ", ".join(f"{n} {short(v, 3) if isinstance(v, float) else text(v)}" for n, v in shown.items())
+    reading = (
+        f"fANOVA over {len(trials)} finished trials of {len(every)} (the others ended early or were not run); "
+        f"best (circled): {found}; few trials make uncertain shares"
+    )
+    alt = f"share of each searched setting in the variance of {metric}, and {metric} over each"
+    lost = job.gaps([c for c in job.cells if not c.in_state("pruned")])
+    return Drawn(job.name, figure, job.picture(data, alt), gaps=lost, reading=reading)
 
 
 def _images(job: _Job) -> Drawn:
@@ -327,3 +360,34 @@ def _any_run(job: _Job, label: str, artifact: str) -> mosaic.Tile:
         except FileNotFoundError:
             continue
     return mosaic.Tile(label, None, f"no run saved {artifact}" if runs else "not run")
+
+
+def _arrays(job: _Job) -> Drawn:
+    figure = job.figure
+    panels = figure.arrays or []
+    rows = [_row(job, value) for value in job.values(figure.rows)]
+    gaps = tuple(f"{row.label or figure.title}: {row.why}" for row in rows if row.why)
+    if all(row.why for row in rows):
+        return Drawn(job.name, figure, None, f"nothing to draw: {'; '.join(gaps)}")
+    seeds = {t.seed for c in job.cells for t in c.trials}
+    reading = f"seed {min(seeds)} of {len(seeds)}" if len(seeds) > 1 else ""
+    alt = f"{figure.title}: {', '.join(panel.title for panel in panels)}"
+    data = arrays.draw(rows, panels, figure.by)
+    return Drawn(job.name, figure, job.picture(data, alt), gaps=gaps, reading=reading)
+
+
+def _row(job: _Job, value: Any) -> arrays.Row:
+    """The arrays of the first finished seed of a row's cell."""
+    figure = job.figure
+    label = job.named(figure.rows, value) if figure.rows else ""
+    cell = job.at(**{figure.rows or "": value})
+    if cell is None:
+        return arrays.Row(label, {}, f"not part of scale {job.book.scale}")
+    for trial in cell.in_state("finished"):
+        try:
+            path = job.book.results.artifact(trial.run_id, figure.artifact or "")
+        except FileNotFoundError:
+            return arrays.Row(label, {}, f"the run saved no {figure.artifact}")
+        row = arrays.Row(label, arrays.read(path.read_bytes()))
+        return arrays.Row(label, row.arrays, arrays.lacking(row, figure.arrays or [], figure.by))
+    return arrays.Row(label, {}, views.trouble(cell.trials[0]))

@@ -18,7 +18,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.report import style
-from bench.report.numbers import number, short
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def draw(
         low, high = (low * 0.9, high * 1.1) if log else (low - 0.5, high + 0.5)
     norm: Normalize = LogNorm(low, high) if log else Normalize(low, high)
     colours = seaborn.color_palette("crest_r" if better != "higher" else "crest", as_cmap=True)
-    exponent = _exponent(known)
+    exponent = style.power(known)
     for i, frame in enumerate(grid.flat):
         frame.grid(False)
         if i >= len(panels):
@@ -75,7 +74,7 @@ def draw(
         frame.set_yticks(range(len(axes.ys)), axes.ys)
         frame.set_xlim(-0.5, len(axes.xs) - 0.5)
         frame.set_ylim(len(axes.ys) - 0.5, -0.5)
-        frame.tick_params(length=0)
+        frame.tick_params(length=0, labelsize=7.5 if cell < 0.5 else 8.5)
         for side in frame.spines.values():
             side.set_visible(False)
         below = i + across >= len(panels)
@@ -84,24 +83,15 @@ def draw(
             frame.set_xlabel(axes.x)
         if i % across == 0:
             frame.set_ylabel(axes.y)
-    power = f", in {number(10.0**exponent, '.0e').text().removeprefix('1·')}" if exponent else ""
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=list(grid.flat), shrink=0.8, aspect=28, pad=0.015)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2, which="both")
     if log:
         bar.ax.yaxis.set_minor_locator(NullLocator())
         bar.ax.yaxis.set_major_locator(FixedLocator(style.log_ticks(low, high)))
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: short(float(f"{v / 10.0**exponent:.4g}"))))
-    bar.set_label(axis + power)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(style.ticks(exponent)))
+    bar.set_label(style.in_power(axis, exponent))
     return style.png(figure)
-
-
-def _exponent(values: Sequence[float]) -> int:
-    """The power of ten to take out of the numbers in the cells; 0 where they read well as they are."""
-    largest, smallest = max(map(abs, values)), min((abs(v) for v in values if v), default=0.0)
-    if not smallest or (largest < 10_000 and smallest >= 0.01):
-        return 0
-    return 3 * math.floor(math.log10(smallest) / 3)
 
 
 def _panel(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from bench.report.figures import Drawn
 from bench.report.numbers import Number
 from bench.report.page import Page
-from bench.report.tables import Built, Entry, selection_lines, tie_rule
+from bench.report.tables import Built, Entry, Footnotes, selection_lines, short_ours, tie_rule
 from bench.report.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
 
 MOST_COMPARISONS = 12
@@ -97,7 +97,7 @@ def _picture(drawn: Drawn, folder: str) -> str:
 def _caption(drawn: Drawn) -> str:
     figure = drawn.figure
     parts = [f"**{_escape(drawn.name)}**: {_escape(figure.title)}."]
-    parts += [f"{_escape(_capital(drawn.reading))}."] if drawn.reading else []
+    parts += [f"{_escape(capital(drawn.reading))}."] if drawn.reading else []
     parts += [_escape(figure.note)] if figure.note else []
     parts += [_source(figure.source)]
     text = " ".join(parts)
@@ -107,10 +107,16 @@ def _caption(drawn: Drawn) -> str:
 
 
 def _source(source: str) -> str:
-    return f"*In the paper: {_escape(source)}.*" if source else "*Not in the paper.*"
+    return f"*{_escape(in_paper(source))}*"
 
 
-def _capital(words: str) -> str:
+def in_paper(source: str) -> str:
+    """Where a view stands in the paper, as a sentence."""
+    return f"In the paper: {source}." if source else "Not in the paper."
+
+
+def capital(words: str) -> str:
+    """With its first letter large."""
     return words[:1].upper() + words[1:]
 
 
@@ -124,7 +130,7 @@ def _figure(page: Page, drawn: Drawn, folder: str) -> str:
 def _table(page: Page, built: Built) -> str:
     table = built.table
     heading = f"### {_escape(built.name)}: {_escape(table.title)}"
-    notes = _Footnotes()
+    notes = Footnotes()
     head, align = [_escape(table.rows) if isinstance(table.rows, str) else ""], "l"
     for name in table.columns:
         label = _escape(built.heading(name))
@@ -165,35 +171,18 @@ def _is_metric(built: Built, column: str) -> bool:
     return built.table.columns[column].metric is not None
 
 
-class _Footnotes:
-    """Letters for the words that are too long for a cell; equal words share one."""
-
-    def __init__(self) -> None:
-        self.words: dict[str, str] = {}
-
-    def mark(self, words: str) -> str:
-        if words not in self.words:
-            n = len(self.words)
-            self.words[words] = "abcdefghijklmnopqrstuvwxyz"[n % 26] * (n // 26 + 1)
-        return f"<sup>{self.words[words]}</sup>"
+def _sup(notes: Footnotes, words: str) -> str:
+    return f"<sup>{notes.mark(words)}</sup>"
 
 
-def _published(built: Built, column: str, entry: Entry, notes: _Footnotes) -> str:
+def _published(built: Built, column: str, entry: Entry, notes: Footnotes) -> str:
     shown = _spell(entry.papers(built.table.columns[column]))
-    return shown + notes.mark(f"not published: {entry.not_published}") if entry.not_published else shown
+    return shown + _sup(notes, f"not published: {entry.not_published}") if entry.not_published else shown
 
 
-def _ours(built: Built, column: str, entry: Entry, notes: _Footnotes) -> str:
-    shown = entry.ours(built.table.columns[column])
-    words = "" if isinstance(shown, Number) or entry.state == "setting" else shown
-    if entry.state in ("failed", "diverged", "not run") and len(words) > 24:
-        cell = entry.state + notes.mark(entry.note)
-    else:
-        cell = _spell(shown)
-        cell += notes.mark(entry.note) if entry.note and entry.note != words and entry.state != "none" else ""
-    if entry.measured is not None and entry.n != built.n and entry.state == "measured":
-        cell += f" (n&nbsp;=&nbsp;{entry.n})"
-    return cell + (notes.mark("from older code: stale") if entry.stale else "")
+def _ours(built: Built, column: str, entry: Entry, notes: Footnotes) -> str:
+    shown, said = short_ours(built, column, entry)
+    return _spell(shown) + "".join(_sup(notes, words) for words in said)
 
 
 def _spell(value: Number | str) -> str:
@@ -216,9 +205,9 @@ def _claim(verdict: Verdict) -> str:
     parts = [
         f"### {verdict.name}",
         f"> {_escape(claim.quote)}",
-        f"{SYMBOLS[verdict.word]} **{verdict.label}**. {_escape(_capital(verdict.basis))}.",
+        f"{SYMBOLS[verdict.word]} **{verdict.label}**. {_escape(capital(verdict.basis))}.",
     ]
-    said = [_escape(_capital(note)) + "." for note in verdict.notes]
+    said = [_escape(capital(note)) + "." for note in verdict.notes]
     said += [f"Read as: {_escape(claim.note)}"] if claim.note else []
     parts.append(" ".join([*said, _source(claim.source)]))
     if len(verdict.judged) > 1:
@@ -232,7 +221,7 @@ def _claim(verdict: Verdict) -> str:
         title = f"{len(verdict.judged)} comparisons, the worst first"
         parts.append(f"<details><summary>{title}</summary>\n\n{body}{more}\n\n</details>")
     elif verdict.judged:
-        parts.append(f"{_escape(_capital(verdict.judged[0].comparison.numbers))}.")
+        parts.append(f"{_escape(capital(verdict.judged[0].comparison.numbers))}.")
     return "\n\n".join(parts)
 
 
@@ -289,7 +278,7 @@ def _clip(words: str, most: int) -> str:
 def _escape(words: str) -> str:
     """Plain words as Markdown: nothing in them is markup, and they stay on one line."""
     words = " ".join(str(words).split())
-    words = re.sub(r"([\\`*\[\]|~])", r"\\\1", words)
+    words = re.sub(r"([\\`*\[\]|~$])", r"\\\1", words)
     words = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", words)
 

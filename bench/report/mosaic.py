@@ -157,9 +157,9 @@ def _bytes(page: Picture) -> bytes:
     page.save(buffer, "PNG")
     if buffer.tell() <= style.LIMIT:
         return buffer.getvalue()
-    for quality in (93, 90, 86, 82):
+    for quality, subsampling in ((93, 0), (88, 0), (82, 0), (76, 2)):
         buffer = io.BytesIO()
-        page.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+        page.save(buffer, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
         if buffer.tell() <= style.LIMIT:
             break
     return buffer.getvalue()

@@ -27,7 +27,7 @@ class Number:
         body = body.replace("-", MINUS)
         if self.exponent is None:
             return body
-        power = "10" + str(self.exponent).translate(_SUPERSCRIPT)
+        power = f"10{superscript(self.exponent)}"
         return f"({body})·{power}" if self.spread else f"{body}·{power}"
 
     def latex(self) -> str:
@@ -39,25 +39,36 @@ class Number:
         return rf"$({body})\cdot10^{{{self.exponent}}}$" if self.spread else rf"${body}\cdot10^{{{self.exponent}}}$"
 
 
+def superscript(exponent: int) -> str:
+    """An exponent in raised digits."""
+    return str(exponent).translate(_SUPERSCRIPT)
+
+
 def number(value: float, spec: str = ".4g", spread: float | None = None) -> Number:
     """`value` in the Python format `spec`, with `spread` (a standard deviation, same unit) beside it.
 
+    A format that ends in `g` keeps its trailing zeros, so that a column shows as many digits in every row; whole
+    numbers are left whole.
     The spread is printed to the last digit that the value shows, or to two digits of its own where it would vanish.
     """
     if math.isinf(value) or math.isnan(value):
         return Number({math.inf: "∞", -math.inf: "-∞"}.get(value, "not a number"))
+    if spec.endswith("g") and "#" not in spec and not (value == int(value) and abs(value) < 1e4 and not spread):
+        spec = f"#{spec}"
     match = re.fullmatch(r"(?P<m>[^e]+)e(?P<e>[+-]\d+)", format(value, spec))
     if match is None:
-        mantissa = format(value, spec)
+        mantissa = format(value, spec).rstrip(".") if "." in spec else format(value, spec)
         return Number(mantissa, None, "" if spread is None else _spread(spread, mantissa))
-    exponent, mantissa = int(match["e"]), match["m"]
+    exponent, mantissa = int(match["e"]), match["m"].rstrip(".")
     return Number(mantissa, exponent, "" if spread is None else _spread(spread / 10.0**exponent, mantissa))
 
 
 def _spread(spread: float, beside: str) -> str:
+    if not spread:
+        return "0"
     decimals = len(beside.partition(".")[2].rstrip("%"))
     shown = f"{spread:.{decimals}f}"
-    if spread > 0 and not float(shown):
+    if not float(shown):
         return f"{spread:.1g}"
     return shown
 
@@ -65,7 +76,7 @@ def _spread(spread: float, beside: str) -> str:
 def printed(value: float) -> Number:
     """A published value with exactly the digits it was given: 4229300.0 -> 4.2293·10⁶, 0.01 -> 0.01, 6 -> 6."""
     if value == 0 or math.isinf(value) or math.isnan(value) or 1e-4 <= abs(value) < 1e5:
-        return number(value, ".12g")
+        return Number(format(value, ".12g"))
     mantissa, _, exponent = f"{value:.11e}".partition("e")
     return Number(mantissa.rstrip("0").rstrip("."), int(exponent))
 
@@ -74,7 +85,9 @@ def short(value: float, digits: int = 3) -> str:
     """A number for a sentence: three digits, with a power of ten where it would be long."""
     if value and not math.isinf(value) and not math.isnan(value) and 10 ** (digits - 1) <= abs(value) < 1e5:
         return f"{value:.0f}".replace("-", MINUS)
-    return number(value, f".{digits}g").text()
+    text = format(value, f".{digits}g")
+    mantissa, _, exponent = text.partition("e")
+    return Number({"inf": "∞", "-inf": "-∞"}.get(mantissa, mantissa), int(exponent) if exponent else None).text()
 
 
 def times(value: float) -> str:

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes as Frame
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.transforms import offset_copy
 from numpy.typing import NDArray
 
 from bench.report import stats, style
@@ -80,7 +81,7 @@ def _clean(series: tuple[Any, Any], log: bool) -> tuple[Array, Array]:
 def curves(panels: Sequence[tuple[str, Sequence[Curve]]], axis: str, log: bool, smooth: int, wrap: int) -> bytes:
     """Lines over training steps; one legend, in the order in which the lines end."""
     figure, frames = _frames(len(panels), wrap, 3.9 if len(panels) == 1 else 2.6, legend=True)
-    everything: list[Array] = []
+    kept: list[Array] = []
     last: dict[str, float] = {}
     pens: dict[str, tuple[Pen, str]] = {}
     for frame, (title, lines) in zip(frames, panels, strict=True):
@@ -89,26 +90,35 @@ def curves(panels: Sequence[tuple[str, Sequence[Curve]]], axis: str, log: bool, 
             pens.setdefault(curve.label, (curve.pen, curve.lost))
             shown = _curve(frame, curve, log, smooth, i)
             if shown is not None:
-                everything.append(shown)
+                kept.append(shown)
                 last[curve.label] = max(last.get(curve.label, -math.inf), float(shown[-1]))
         frame.set_xlabel("step")
         frame.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}".replace(",", "\u2009")))
         frame.margins(x=0.02)
-    _value_axis(frames, np.concatenate(everything), axis, log)
-    order = sorted(pens, key=lambda label: -last.get(label, math.inf))
+    gone = [
+        (f, c.pen, x, y) for f, (_, several) in zip(frames, panels, strict=True) for c in several for x, y in _ends(c)
+    ]
+    everything = np.concatenate(kept) if kept else np.array([y for *_, y in gone if y > 0 or not log])
+    _, high = _value_axis(frames, everything, axis, log)
+    for frame, pen, x, y in gone:  # a run that blew up leaves the picture: its cross stays at the edge
+        frame.plot(x, min(y, high), "x", markersize=8, markeredgewidth=2.2, color=pen.colour, zorder=4, clip_on=False)
+    order = sorted(pens, key=lambda label: -last.get(label, -math.inf))
     handles, labels = [], []
     for label in order:
         pen, lost = pens[label]
-        drawn = label in last
+        faint = 1.0 if label in last else 0.45
         handles.append(
-            Line2D(
-                [], [], color=pen.colour, linestyle=pen.dash if drawn else "", marker=pen.marker, markersize=4.5,
-                alpha=1.0 if drawn else 0.4,
-            )
-        )  # fmt: skip
+            Line2D([], [], color=pen.colour, linestyle=pen.dash, marker=pen.marker, markersize=4.5, alpha=faint)
+        )
         labels.append(f"{label}\n{_brief(lost)}" if lost else label)
     figure.legend(handles, labels, loc="outside right upper")
     return style.png(figure)
+
+
+def _ends(curve: Curve) -> list[tuple[float, float]]:
+    """Where the diverged runs of a curve were last finite."""
+    clean = [_clean(s, False) for s, gone in zip(curve.series, curve.ended, strict=True) if gone]
+    return [(float(steps[-1]), float(values[-1])) for steps, values in clean if len(steps)]
 
 
 def _brief(words: str, most: int = 26) -> str:
@@ -116,43 +126,41 @@ def _brief(words: str, most: int = 26) -> str:
 
 
 def _curve(frame: Frame, curve: Curve, log: bool, smooth: int, index: int) -> Array | None:
-    """Draw a curve; return the values that were drawn, or None."""
-    seeds = [_clean(s, log) for s in curve.series]
-    ended = [gone for (steps, _), gone in zip(seeds, curve.ended, strict=True) if len(steps)]
-    seeds = [(steps, values) for steps, values in seeds if len(steps)]
+    """Draw a curve: the mean over the seeds that finished, diverged ones as thin lines. Return the mean's values,
+    or None where no seed finished."""
+    pen = curve.pen
+    every = [(_clean(s, log), gone) for s, gone in zip(curve.series, curve.ended, strict=True)]
+    every = [(line, gone) for line, gone in every if len(line[0])]
+    for (steps, values), gone in every:
+        if gone:
+            frame.plot(
+                *thinned(steps, smoothed(values, smooth)), color=pen.colour, linewidth=0.9, alpha=0.7, zorder=1.5
+            )
+    seeds = [line for line, gone in every if not gone]
     if not seeds:
         return None
-    pen = curve.pen
     soft = [(steps, smoothed(values, smooth)) for steps, values in seeds]
-    if len(seeds) == 1:
-        steps, middle = soft[0]
-        if smooth > 1:
-            frame.plot(*thinned(*seeds[0]), color=pen.colour, linewidth=0.6, alpha=0.22, zorder=1.5)
-    else:
-        shared = sorted(set.intersection(*(set(s.tolist()) for s, _ in soft)))
-        steps = np.array(shared)
-        lines = np.stack([values[np.isin(s, steps)] for s, values in soft]) if shared else np.empty((0, 0))
-        if not shared:
-            steps, middle = soft[0]
-        else:
-            middle = lines.mean(axis=0)
-            if len(seeds) >= stats.ENOUGH:
-                at = np.unique(np.linspace(0, len(steps) - 1, min(POINTS, len(steps))).astype(int))
-                low, high = lines.min(axis=0)[at], lines.max(axis=0)[at]
-                frame.fill_between(steps[at], low, high, color=pen.colour, alpha=0.16, linewidth=0, zorder=1.4)
-        if len(seeds) < stats.ENOUGH or not shared:
-            for one in soft:
-                frame.plot(*thinned(*one), color=pen.colour, linewidth=0.7, alpha=0.5, zorder=1.5)
+    steps, middle = soft[0]
+    if len(seeds) == 1 and smooth > 1:
+        frame.plot(*thinned(*seeds[0]), color=pen.colour, linewidth=0.6, alpha=0.22, zorder=1.5)
+    shared = np.array(sorted(set.intersection(*(set(s.tolist()) for s, _ in soft))))
+    if len(seeds) > 1 and len(shared):
+        lines = np.stack([values[np.isin(s, shared)] for s, values in soft])
+        steps, middle = shared, lines.mean(axis=0)
+    if len(seeds) >= stats.ENOUGH and len(shared):
+        at = np.unique(np.linspace(0, len(steps) - 1, min(POINTS, len(steps))).astype(int))
+        low, high = lines.min(axis=0)[at], lines.max(axis=0)[at]
+        frame.fill_between(steps[at], low, high, color=pen.colour, alpha=0.16, linewidth=0, zorder=1.4)
+    elif len(seeds) > 1:
+        for one in soft:
+            frame.plot(*thinned(*one), color=pen.colour, linewidth=0.7, alpha=0.5, zorder=1.5)
     x, y = thinned(steps, middle)
-    every = max(1, len(x) // 6)
-    mark = (every // 2 + index * every // 9 % every, every)
+    every_n = max(1, len(x) // 6)
+    mark = (every_n // 2 + index * every_n // 9 % every_n, every_n)
     frame.plot(
         x, y, color=pen.colour, linestyle=pen.dash, marker=pen.marker, markersize=4.2, markevery=mark,
         markeredgecolor=style.PAPER, markeredgewidth=0.5,
     )  # fmt: skip
-    for (s, values), gone in zip(soft, ended, strict=True):
-        if gone:
-            frame.plot(s[-1], values[-1], marker="x", markersize=8, markeredgewidth=2, color=pen.colour, zorder=4)
     return y
 
 
@@ -172,19 +180,21 @@ def _first_column(frame: Frame) -> bool:
     return place is not None and place.is_first_col()
 
 
-def _value_axis(frames: Sequence[Frame], values: Array, label: str, log: bool, along: str = "y") -> None:
-    """The same limits and readable ticks on the value axis of every panel."""
+def _value_axis(frames: Sequence[Frame], values: Array, label: str, log: bool, along: str = "y") -> tuple[float, float]:
+    """The same limits and readable ticks on the value axis of every panel; returns the limits."""
     low, high = style.limits(values.tolist(), log)
-    for i, frame in enumerate(frames):
+    exponent = style.power(values.tolist())
+    for frame in frames:
         line = frame.yaxis if along == "y" else frame.xaxis
         if log:
             (frame.set_yscale if along == "y" else frame.set_xscale)("log")
             line.set_major_locator(FixedLocator(style.log_ticks(low, high)))
             line.set_minor_locator(NullLocator())
         (frame.set_ylim if along == "y" else frame.set_xlim)(low, high)
-        line.set_major_formatter(FuncFormatter(style.ticks))
+        line.set_major_formatter(FuncFormatter(style.ticks(exponent)))
         if along == "x" or _first_column(frame):
-            line.set_label_text(label if along == "y" or i == len(frames) - 1 or len(frames) <= 4 else "")
+            line.set_label_text(style.in_power(label, exponent))
+    return low, high
 
 
 Lines = Sequence[tuple[str, Sequence[tuple[str, Pen, Sequence[Point]]]]]
@@ -233,12 +243,14 @@ def lines(panels: Lines, x: str, labels: Mapping[str, str], axis: str, log: bool
             at = [where[text(p.x)] for p in drawn]
             handle = frame.errorbar(
                 at, [m for m, _ in means], [h for _, h in means], color=pen.colour, linestyle=pen.dash,
-                marker=pen.marker, markersize=5.5, capsize=2.5, elinewidth=1, markeredgecolor=style.PAPER,
+                marker=pen.marker, markersize=5.5, elinewidth=1.4, markeredgecolor=style.PAPER,
                 markeredgewidth=0.6, zorder=3,
             )  # fmt: skip
             for p, position in zip(drawn, at, strict=True):
                 if len(p.values) > 1:
-                    frame.plot([position] * len(p.values), p.values, ".", color=pen.colour, alpha=0.45, markersize=3.5)
+                    beside = offset_copy(frame.transData, figure, x=6, units="points")
+                    at_x = [position] * len(p.values)
+                    frame.plot(at_x, p.values, ".", color=pen.colour, alpha=0.55, markersize=3.5, transform=beside)
             if label and drawn:
                 handles.setdefault(label, handle)
     _value_axis(frames, _every_value(panels, log), axis, log)
@@ -280,10 +292,12 @@ def dots(panels: Lines, x: str, labels: Mapping[str, str], axis: str, log: bool,
                     continue
                 middle, half = _interval(p.values)
                 if len(p.values) > 1:
-                    frame.plot(p.values, [y] * len(p.values), ".", color=pen.colour, alpha=0.4, markersize=4)
+                    under = offset_copy(frame.transData, figure, y=-6, units="points")
+                    at_y = [y] * len(p.values)
+                    frame.plot(p.values, at_y, ".", color=pen.colour, alpha=0.55, markersize=4, transform=under)
                 handle = frame.errorbar(
                     middle, y, xerr=half or None, color=pen.colour, marker=pen.marker, linestyle="", markersize=6.5,
-                    capsize=3, elinewidth=1.2, markeredgecolor=style.PAPER, markeredgewidth=0.6, zorder=3,
+                    elinewidth=1.6, markeredgecolor=style.PAPER, markeredgewidth=0.6, zorder=3,
                 )  # fmt: skip
                 handles.setdefault(label, handle)
     _value_axis(frames, _every_value(panels, log), axis, log, along="x")

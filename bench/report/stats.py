@@ -48,14 +48,15 @@ def t_quantile(df: float, confidence: float) -> float:
     return float(stdtrit(df, 0.5 + confidence / 2))
 
 
-def difference(a: Values, b: Values, confidence: float = CONFIDENCE) -> Difference:
+def difference(a: Values, b: Values, confidence: float = CONFIDENCE, *, log: bool = False) -> Difference:
     """The mean difference a - b over seeds, with its two-sided t interval.
 
     Diverged trials enter as infinities. Where every seed of one side diverged and none of the other, the
     difference is decided without an interval: if both sides diverged with the same chance p, n seeds a side
     would do this with probability (p (1-p))^n <= 4^-n, 1.6 % for three. Where only some diverged there is no
     mean to form an interval of, so it is unbounded and only `same_sign` is left. A seed in which both sides
-    diverged tells nothing: its difference is 0.
+    diverged tells nothing: its difference is 0. log: the values are logarithms, so that `size` is of what they stand
+    for.
     Raises ValueError where a side is empty or holds a NaN.
     """
     if not a or not b or any(math.isnan(v) for v in [*a.values(), *b.values()]):
@@ -74,7 +75,9 @@ def difference(a: Values, b: Values, confidence: float = CONFIDENCE) -> Differen
         bounds = (mean, mean) if decided else (-math.inf, math.inf)
         return Difference(mean, *bounds, n, paired, math.inf if mean else 0.0, same_sign)
     scale = max(abs(_mean(list(a.values()))), abs(_mean(list(b.values()))))
-    size = abs(mean) / scale if scale and math.isfinite(scale) else 0.0
+    size = abs(mean) / scale if scale else 0.0
+    if log:
+        size = -math.expm1(-abs(mean))
     if n < ENOUGH:
         return Difference(mean, -math.inf, math.inf, n, paired, size, same_sign)
     half = _half_paired(every, confidence) if paired else _half_welch(a, b, confidence)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageFont
 
-from bench.report.numbers import short
+from bench.report.numbers import short, superscript
 
 DPI = 200
 WIDTH = 8.0
@@ -126,25 +126,42 @@ def size(data: bytes) -> tuple[int, int]:
         return picture.size
 
 
-def ticks(value: float, _position: int | None = None) -> str:
-    """A tick label: `0.05`, `300`, `3·10⁷`."""
-    return short(float(f"{value:.6g}"), 3)
+def power(values: Sequence[float]) -> int:
+    """The power of ten (a multiple of three) to take out of an axis; 0 where the numbers read well as they are, or
+    where they span more than three decades."""
+    sizes = [abs(v) for v in values if v]
+    if not sizes or (max(sizes) < 10_000 and min(sizes) >= 1e-3) or max(sizes) < 0.05 <= min(sizes):
+        return 0
+    if max(sizes) / min(sizes) >= 1e4:
+        return 3 * math.floor(math.log10(max(sizes)) / 3) if min(values) <= 0 else 0
+    return 3 * math.floor(math.log10(min(sizes)) / 3)
+
+
+def in_power(label: str, exponent: int) -> str:
+    """An axis label with the power that was taken out: `loss/total, in 10⁶`."""
+    return f"{label}, in 10{superscript(exponent)}" if exponent else label
+
+
+def ticks(exponent: int) -> Callable[[float, int | None], str]:
+    """Tick labels after that power is taken out: `0.05`, `300`, `3·10⁷`."""
+
+    def label(value: float, _position: int | None = None) -> str:
+        return short(float(f"{value / 10.0**exponent:.6g}"))
+
+    return label
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Four to eight round positions on a logarithmic axis: powers of ten, with 2 and 5, or finer where it is short."""
+    """Four to eight round positions on a logarithmic axis: powers of ten, then with 3, 2 and 5, and finer."""
     decades = math.log10(high / low)
-    if decades > 8:
-        step = math.ceil(decades / 7)
-        start, stop = math.floor(math.log10(low)), math.ceil(math.log10(high))
-        return [10.0**k for k in range(start, stop + 1, step) if low <= 10.0**k <= high]
-    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), [1 + i / 4 for i in range(36)]):
-        found = [
-            m * 10.0**k for k in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1) for m in steps
-        ]
-        inside = [v for v in found if low <= v <= high]
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    if decades > 7:
+        return [10.0**k for k in powers if low <= 10.0**k <= high][:: math.ceil(decades / 7)]
+    halves, tenths = [1 + i / 2 for i in range(18)], [1 + i / 10 for i in range(90)]
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), halves, tenths):
+        inside = [v for k in powers for m in steps if low <= (v := m * 10.0**k) <= high]
         if len(inside) >= 4:
-            return inside
+            return inside[:: math.ceil(len(inside) / 8)]
     return [low, high]
 
 

@@ -215,7 +215,9 @@ def _nothing(book: Book, entry: Entry, seen: Seen, experiments: Sequence[str]) -
     reasons = [book.suite.experiments[e].not_at.get(book.scale, "") for e in experiments]
     if all(reasons):
         return replace(entry, state="not here", note="; ".join(dict.fromkeys(reasons)))
-    return replace(entry, state="not here", note=f"not part of scale {book.scale}")
+    if entry.published is None and not entry.not_published:
+        return entry
+    return replace(entry, state="not here", note=f"no trial of scale {book.scale} has these settings")
 
 
 def _setting(place: str, entry: Entry, column: Column, seen: Seen) -> Entry:
@@ -271,6 +273,35 @@ def _best(values: Sequence[float | None], column: Column) -> float | None:
     return min(known) if column.relative_to == "lowest" else max(known)
 
 
+class Footnotes:
+    """Letters for words that are too long for a cell; equal words share one. `words` is in order of first use."""
+
+    def __init__(self) -> None:
+        self.words: dict[str, str] = {}
+
+    def mark(self, words: str) -> str:
+        """The letter of these words."""
+        if words not in self.words:
+            n = len(self.words)
+            self.words[words] = "abcdefghijklmnopqrstuvwxyz"[n % 26] * (n // 26 + 1)
+        return self.words[words]
+
+
+def short_ours(built: Built, column: str, entry: Entry) -> tuple[Number | str, list[str]]:
+    """What stands in our side of a cell, short enough for a table, and the notes that go with it."""
+    shown, notes = entry.ours(built.table.columns[column]), []
+    words = "" if isinstance(shown, Number) or entry.state == "setting" else shown
+    if words and entry.state in ("failed", "diverged", "not run") and len(words) > 24:
+        shown = entry.state
+    if entry.note and entry.note != shown:
+        notes.append(entry.note)
+    if entry.measured is not None and entry.n != built.n and entry.state == "measured":
+        notes.append(f"n = {entry.n}")
+    if entry.stale:
+        notes.append("from older code: stale")
+    return shown, notes
+
+
 @dataclass(frozen=True)
 class SelectionLine:
     """What stood behind a row's winner, in words."""
@@ -318,5 +349,5 @@ def tie_rule(built: Built) -> str:
     """How ties were told, in words, for the selections of a table."""
     seeds = max((choice.seeds for choices in built.selections.values() for choice in choices), default=1)
     if seeds < 2:
-        return f"A tie is a cell within {stats.TIE:.0%} of the chosen one: one seed says nothing of the noise."
+        return f"A tie is a cell within {stats.TIE * 100:g} % of the chosen one: one seed says nothing of the noise."
     return "A tie is a cell whose difference to the chosen one has 0 inside its 95 % t interval over the seeds."

@@ -108,8 +108,8 @@ def weigh(comparisons: Sequence[Comparison]) -> tuple[Judged, ...]:
     level = 1 - (1 - stats.CONFIDENCE) / len(comparisons)
     judged = []
     for one in comparisons:
-        d = difference(one.left, one.right)
-        strict = difference(one.left, one.right, level) if len(comparisons) > 1 else d
+        d = difference(one.left, one.right, log=one.factor)
+        strict = difference(one.left, one.right, level, log=one.factor) if len(comparisons) > 1 else d
         judged.append(Judged(one, d, strict, stats.outcome(d, strict=strict)))
     if any(j.difference.n < stats.ENOUGH for j in judged):  # a claim is as strong as its weakest comparison
         judged = [_capped(j) for j in judged]
@@ -170,7 +170,7 @@ def _basis(judged: Sequence[Judged], claim: Claim) -> str:
         opposite = worst.outcome == "contradicted"
         how = f"{counted(d.n, 'seed')}: direction only" + (", and it is the opposite one" if opposite else "")
         if worst.outcome == "within noise":
-            how = f"{counted(d.n, 'seed')}, difference under the {stats.TIE:.0%} that so few can tell"
+            how = f"{counted(d.n, 'seed')}, difference under the {stats.TIE * 100:g} % that so few can tell"
         shown = worst.shown
     elif math.isinf(d.low) or math.isinf(d.mean):
         how = f"{counted(d.n, 'seed')}, some diverged: no interval"
@@ -183,7 +183,7 @@ def _basis(judged: Sequence[Judged], claim: Claim) -> str:
         if worst.outcome == "contradicted" and len(judged) > 1:
             how = f"{d.n} {kind} 95 % over {len(judged)} comparisons (Bonferroni)"
             shown = _interval(worst.comparison, worst.strict)
-    text = f"{how}; {many}{worst.comparison.label}: {shown}"
+    text = f"{how}; {many}{worst.comparison.label}" + (f": {shown}" if math.isfinite(d.mean) else "")
     if isinstance(claim.check, Ratio) and claim.check.published is not None:
         text += f" (published {times(claim.check.published)})"
     return text

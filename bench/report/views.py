@@ -6,6 +6,7 @@ The frame of `Results` becomes trials (one seed) grouped into cells (one setting
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -357,13 +358,25 @@ def say_states(trials: Sequence[Trial]) -> str:
     return f"{counted(len(trials), 'trial')}: {', '.join(parts) or 'none'}" + (f"; {stale} stale" if stale else "")
 
 
+_STEP = re.compile(r"\bat step (\d+)")
+
+
 def trouble(trial: Trial) -> str:
     """What happened to a trial that did not finish: `diverged at step 40`, `failed: reason`, `not run`."""
     if trial.state == "diverged":
-        reason = trial.reason
-        if not reason:
-            return "diverged"
-        return reason if reason.startswith("diverged") else f"diverged ({reason})"
+        step = _STEP.search(trial.reason)
+        return f"diverged at step {step[1]}" if step else f"diverged ({trial.reason})" if trial.reason else "diverged"
     if trial.state == "failed":
         return f"failed: {trial.reason or 'no reason was recorded'}"
     return {"missing": "not run", "running": "still running", "finished": "not measured"}.get(trial.state, trial.state)
+
+
+def grouped(labelled: Iterable[tuple[str, str]], most: int = 6) -> list[str]:
+    """(reason, who) pairs as `reason: who; who and 3 more`, a text per reason."""
+    found: dict[str, list[str]] = {}
+    for why, who in labelled:
+        found.setdefault(why, []).append(who)
+    return [
+        f"{why}: {'; '.join(who[:most])}" + (f" and {len(who) - most} more" if len(who) > most else "")
+        for why, who in found.items()
+    ]

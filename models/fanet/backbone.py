@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch.nn.functional as F
@@ -58,9 +59,7 @@ class FANet(nn.Module):
         self.shape = shape
         widths = shape.widths
         self.stem = nn.Conv2d(channels, widths[0], 5, stride=shape.stem_stride, padding=2)
-        self.downs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.downs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths))
         total = sum(shape.depths)
         drops = iter([shape.drop_path * i / max(1, total - 1) for i in range(total)])
         self.stages = nn.ModuleList(
@@ -108,9 +107,11 @@ class FANet(nn.Module):
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """A new head for `num_classes`; 0 takes head and norm away. The pooling is always the mean."""
         self.num_classes = num_classes
-        self.norm = (self.norm if isinstance(self.norm, LayerNorm) else LayerNorm(self.num_features)) if (
-            num_classes
-        ) else nn.Identity()
+        self.norm = (
+            (self.norm if isinstance(self.norm, LayerNorm) else LayerNorm(self.num_features))
+            if (num_classes)
+            else nn.Identity()
+        )
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
     def forward_intermediates(

@@ -44,6 +44,21 @@ class LayerNorm(nn.LayerNorm):
         return y_BHWC.permute(0, 3, 1, 2)
 
 
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution, as the matrix product that it is.
+
+    The same numbers as `nn.Conv2d`, whose way on a CPU copies the image and is half as fast; free for tensors
+    in channels-last order.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        y_BHWC = F.linear(x_BCHW.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        return y_BHWC.permute(0, 3, 1, 2)
+
+
 class Embedding(nn.Module):
     """CE, section 3.2: a depthwise convolution beside a skip connection."""
 
@@ -88,7 +103,7 @@ class Refinement(nn.Module):
         if kind in ("high", "both"):
             self.high = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
             self.high_norm = LayerNorm(channels)
-        self.project = nn.Conv2d(2 * channels if kind == "both" else channels, channels, 1)
+        self.project = Pointwise(2 * channels if kind == "both" else channels, channels)
 
     def split(self, f_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """R and S of figure 4: the high and the low frequencies of F, each [B, C, H, W]."""
@@ -123,9 +138,9 @@ class Enhancement(nn.Module):
         branches = (self.scm is not None) + (self.frm is not None)
         self.mixes = branches > 0 or bare == "projected"
         if self.mixes:
-            self.squeeze = nn.Conv2d(channels, half, 1)
+            self.squeeze = Pointwise(channels, half)
             self.norm = LayerNorm(half)
-            self.project = nn.Conv2d(max(1, branches) * half, channels, 1)
+            self.project = Pointwise(max(1, branches) * half, channels)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         x_BCHW = self.embedding(x_BCHW)
@@ -141,9 +156,9 @@ class ConvMLP(nn.Module):
 
     def __init__(self, channels: int, ratio: int) -> None:
         super().__init__()
-        self.widen = nn.Conv2d(channels, ratio * channels, 1)
+        self.widen = Pointwise(channels, ratio * channels)
         self.conv = nn.Conv2d(ratio * channels, ratio * channels, 3, padding=1, groups=ratio * channels)
-        self.narrow = nn.Conv2d(ratio * channels, channels, 1)
+        self.narrow = Pointwise(ratio * channels, channels)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         h_BCHW = F.gelu(self.widen(x_BCHW))

@@ -34,7 +34,7 @@ default_cfgs = generate_default_cfgs(
 )
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]
 def fanet_tiny(pretrained: bool = False, **kwargs: Any) -> Any:
     """The paper's FANet: 36.72 M parameters with 1000 classes. Keywords of `Shape` change it."""
     return build_model_with_cfg(

@@ -115,6 +115,6 @@ class InstanceNorm(nn.InstanceNorm2d):
             return super().forward(input)
         normalised = [
             F.batch_norm(h_1CHW, None, None, self.weight, self.bias, training=True, eps=self.eps)
-            for h_1CHW in input.split(1)
+            for h_1CHW in torch.split(input, 1)
         ]
         return torch.cat(normalised)

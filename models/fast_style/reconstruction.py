@@ -17,8 +17,8 @@ from bench.data import photos, styles
 from bench.task import Context, Evaluation, State
 from models.fast_style import Reconstruction
 from models.fast_style.data import as_tensor
-from models.fast_style.task import computation_dtype
 from models.perceptual import Vgg, content_loss, gram_BCC, style_loss
+from models.precision import computation_dtype
 
 
 class ReconstructionTask:
@@ -36,25 +36,23 @@ class ReconstructionTask:
             self.grams = {layer: gram_BCC(f_BCHW) for layer, f_BCHW in self.features.items()}
         generator = torch.Generator().manual_seed(context.seed)
         noise = torch.rand((1, 3, s.size, s.size), generator=generator)
-        self.image = noise.to(context.device, memory_format=torch.channels_last).requires_grad_()
+        self.image = noise.to(context.device).requires_grad_()
         with torch.no_grad():
             self.unit = self._loss()
-        # One iteration a step, so that every one of them is a point of the loss curve.
-        self.optimizer: torch.optim.Optimizer = (
-            torch.optim.LBFGS([self.image], lr=s.lr, max_iter=1, history_size=20, line_search_fn="strong_wolfe")
-            if s.optimizer == "lbfgs"
-            else torch.optim.Adam([self.image], lr=s.lr)
-        )
+        # The objective is the relative loss times the number of pixel values, so that a pixel's gradient is of
+        # order one: L-BFGS compares gradients and curvatures with fixed thresholds.
+        self.pixels = self.image.numel()
+        self.optimizer = _pixel_optimizer(s, self.image)
 
     def step(self, index: int) -> Mapping[str, Tensor]:
         def closure() -> Tensor:
             self.optimizer.zero_grad(set_to_none=True)
-            loss = self._loss() / self.unit
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss
+            objective = self._loss() * (self.pixels / self.unit)
+            objective.backward()  # type: ignore[no-untyped-call]
+            return objective
 
-        loss: Any = self.optimizer.step(closure)  # type: ignore[arg-type]
-        return {"loss/total": loss.detach()}
+        objective: Any = self.optimizer.step(closure)  # type: ignore[arg-type]
+        return {"loss/total": objective.detach() / self.pixels}
 
     def evaluate(self) -> Evaluation:
         """The rebuilt image beside its target."""
@@ -80,6 +78,16 @@ class ReconstructionTask:
             layer = self.settings.layer
             return content_loss(features[layer], self.features[layer])
         return style_loss(features, self.grams)
+
+
+def _pixel_optimizer(settings: Reconstruction, image: Tensor) -> torch.optim.Optimizer:
+    if settings.optimizer == "adam":
+        return torch.optim.Adam([image], lr=settings.lr)
+    # One iteration a step, so that each is a point of the loss curve; `max_eval`, which torch derives from the
+    # number of iterations, would else end the line search before it has found a step.
+    return torch.optim.LBFGS(
+        [image], lr=settings.lr, max_iter=1, max_eval=25, history_size=20, line_search_fn="strong_wolfe"
+    )
 
 
 def _target(settings: Reconstruction) -> np.ndarray:

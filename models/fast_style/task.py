@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,16 @@ from torch import Tensor
 from bench.data import photos, styles
 from bench.task import Context, Evaluation, State
 from models import optimizers
-from models.fast_style import FastStyle, Precision, data
+from models.fast_style import FastStyle, data
 from models.fast_style.network import TransformNet
-from models.perceptual import Vgg, content_loss, style_loss
+from models.perceptual import content_loss, style_loss
+from models.precision import computation_dtype
 
 LAST_STEPS = 20
 """`loss/last` is a mean over so many steps."""
+
+TIMED_STEPS = 200
+"""`time/optimizer` is a median over at most the last so many steps."""
 
 EVALUATION_BATCH = 8
 """Images per pass when the held-out loss is measured; the result does not depend on the trial's batch size."""
@@ -54,7 +58,7 @@ class FastStyleTask:
         self.epoch_total = torch.zeros((), dtype=torch.float64, device=self.device)
         self.last_totals = torch.zeros(LAST_STEPS, dtype=torch.float32, device=self.device)
         self.steps_done = 0
-        self.optimizer_ms: deque[float] = deque(maxlen=200)
+        self.optimizer_ms: deque[Callable[[], float]] = deque(maxlen=TIMED_STEPS)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -108,7 +112,7 @@ class FastStyleTask:
             "model/bits": 16.0 if self.dtype == torch.bfloat16 else 32.0,
         }
         if self.optimizer_ms:
-            metrics["time/optimizer"] = float(np.median(self.optimizer_ms))
+            metrics["time/optimizer"] = float(np.median([read() for read in self.optimizer_ms]))
         photo = data.resized(photos.load(s.preview), s.preview_size)
         self.net.eval()
         with torch.no_grad():
@@ -142,11 +146,10 @@ class FastStyleTask:
         return y_B3HW
 
     def _update(self) -> None:
-        """The optimizer's step, timed where the clock sees it (a GPU runs behind the program)."""
-        before = time.perf_counter()
+        """The optimizer's step; its time is read at the end, so that a GPU is not waited for."""
+        stop = _stopwatch(self.device)
         self.optimizer.step()
-        if self.device == "cpu":
-            self.optimizer_ms.append(1e3 * (time.perf_counter() - before))
+        self.optimizer_ms.append(stop())
 
     def _held_out_loss(self) -> float:
         s = self.settings
@@ -158,27 +161,34 @@ class FastStyleTask:
         return total / len(images)
 
 
+def _stopwatch(device: str) -> Callable[[], Callable[[], float]]:
+    """Start now; the first call stops, and what it returns tells the milliseconds between."""
+    if device == "cpu":
+        before = time.perf_counter()
+
+        def stop() -> Callable[[], float]:
+            milliseconds = 1e3 * (time.perf_counter() - before)
+            return lambda: milliseconds
+
+        return stop
+    start: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    end: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    start.record(torch.cuda.current_stream(device))
+
+    def stop_event() -> Callable[[], float]:
+        end.record(torch.cuda.current_stream(device))
+
+        def read() -> float:
+            end.synchronize()
+            return float(start.elapsed_time(end))
+
+        return read
+
+    return stop_event
+
+
 def initial_network(settings: FastStyle, seed: int) -> TransformNet:
     """The network at step 0: the same weights for one seed, whatever drew random numbers before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return TransformNet(settings.width, settings.norm, settings.output, settings.upsample)
-
-
-def computation_dtype(precision: Precision, device: str) -> torch.dtype:
-    """The type that convolutions are computed in; "auto" is bfloat16 where the hardware multiplies in it.
-
-    Weights, statistics, losses and the optimizer stay in float32.
-    """
-    if precision == "auto":
-        native = torch.cuda.is_bf16_supported(including_emulation=False) if device != "cpu" else cpu_has_bf16()
-        return torch.bfloat16 if native else torch.float32
-    return torch.bfloat16 if precision == "bf16" else torch.float32
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies in bfloat16 (AVX512-BF16 or AMX); without it bfloat16 is slower than float32."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-__all__ = ["FastStyleTask", "Vgg", "computation_dtype", "cpu_has_bf16", "initial_network"]

@@ -23,6 +23,8 @@ Backward = Literal["separate", "shared"]
 Proximal = Callable[[Tensor], Tensor]
 """Maps an image [B, 3, H, W] to the proximal operator's value there (equation 15)."""
 
+ALL_SCALES = (1.0,) * len(SCALES)
+
 MULTIPLE = 2 ** (len(SCALES) - 1)
 """Sides are padded by reflection to a multiple of this inside; the result has the content's size."""
 
@@ -89,10 +91,9 @@ class Update(nn.Module):
 
     def _up(self, chain: int, k: int, b_BCHW: Tensor, before_BCHW: Tensor) -> Tensor:
         """One step of a backward map: nonlinearity, convolution, twice the size unless it is the image's."""
-        if self.nonlinearity == "heaviside":
-            b_BCHW = b_BCHW * (before_BCHW.detach() > 0)  # dh = 0: the gradient flows through b alone
-        else:
-            b_BCHW = F.relu(b_BCHW)
+        # dh = 0: the gradient flows through b alone.
+        heaviside = self.nonlinearity == "heaviside"
+        b_BCHW = b_BCHW * (before_BCHW.detach() > 0) if heaviside else F.relu(b_BCHW)
         out: Tensor = self.up[chain][k](b_BCHW)  # type: ignore[index]
         return out if k == 0 else F.interpolate(out, scale_factor=2.0, mode="nearest")
 
@@ -134,7 +135,7 @@ class Solver(nn.Module):
         self,
         content_B3HW: Tensor,
         regions: Sequence[Region],
-        weights: Sequence[float] | Tensor = (1.0,) * len(SCALES),
+        weights: Sequence[float] | Tensor = ALL_SCALES,
         *,
         intensity: float = 1.0,
         proximal: Proximal | None = None,

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from bench.data import photos
 from models.perceptual import Source, Vgg
-from models.unrolled.style import SCALES, Style, gram, measure
+from models.unrolled.style import SCALES, Style, gram, measure, style_of
 
 CONTENT = "relu4_2"
 """I_c, the layer of the content."""
@@ -41,11 +43,16 @@ class Losses:
 
 @dataclass(frozen=True)
 class Objective:
-    """L_TV of section 5.1. `content_weight` is lambda_c, `variation_weight` lambda_TV; the style's are beta / alpha."""
+    """L_TV of section 5.1.
 
-    vgg: Vgg
+    content_weight: lambda_c. variation_weight: lambda_TV. The style's weights are beta / alpha.
+    alpha_floor: least alpha, see `models.unrolled.style.measure`.
+    """
+
+    vgg: LossNetwork
     content_weight: float = 0.02
     variation_weight: float = 0.3
+    alpha_floor: float = 0.0
 
     def targets(self, content_B3HW: Tensor, style_B3HW: Tensor) -> Target:
         """Targets of a batch of pairs, from one pass over both (two where their sizes differ), without gradients."""
@@ -53,8 +60,9 @@ class Objective:
             if content_B3HW.shape == style_B3HW.shape:
                 features = self.vgg(torch.cat([style_B3HW, content_B3HW]))
                 b = len(style_B3HW)
-                return Target(features[CONTENT][b:], measure({s: features[s][:b] for s in SCALES}))
-            return Target(self.vgg(content_B3HW, [CONTENT])[CONTENT], measure(self.vgg(style_B3HW, SCALES)))
+                return Target(features[CONTENT][b:], measure({s: features[s][:b] for s in SCALES}, self.alpha_floor))
+            style = style_of(self.vgg, style_B3HW, self.alpha_floor)
+            return Target(self.vgg(content_B3HW, [CONTENT])[CONTENT], style)
 
     def __call__(self, image_B3HW: Tensor, target: Target, betas_BS: Tensor | None = None) -> Losses:
         """L_TV of images, clipped to [0, 1] first, against targets of the same batch.
@@ -93,13 +101,46 @@ def total_variation_B(image_B3HW: Tensor) -> Tensor:
     return down + across
 
 
-def loss_network(source: Source = "file", device: str = "cpu", dtype: torch.dtype = torch.float32) -> Vgg:
+class LossNetwork:
     """The frozen network that content and style are measured in, for images in [0, 1].
+
+    As in reference 15 (section 2), every filter's mean activation over images and positions is one: without that,
+    the third and fourth scale outweigh the first, which holds the colours, a thousand times. Since the network is
+    positively homogeneous, dividing what is read from it does the same as scaling its weights.
 
     source: whose weights. The paper's is VGG-19: with the file's weights its layers are mapped to VGG-16's.
     """
-    depth = 19 if source == "file" else 16
-    return Vgg(LAYERS, source=source, depth=depth, maximum=1, device=device, dtype=dtype)  # type: ignore[arg-type]
+
+    def __init__(self, source: Source = "file", device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+        self.vgg = Vgg(LAYERS, source=source, depth=19, maximum=1, device=device, dtype=dtype)
+        self.network = self.vgg.network
+        self._factors = {layer: f.to(device, dtype) for layer, f in _factors(source).items()}
+
+    def __call__(self, image_B3HW: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Layer -> features [B, C, H / 2^k, W / 2^k]; nothing deeper than the deepest of `layers` is computed."""
+        return {layer: f * self._factors[layer] for layer, f in self.vgg(image_B3HW, layers).items()}
+
+
+RAREST = 1.0
+"""A filter's mean activation counts as at least this share of its layer's: few photographs tell little of rare ones."""
+
+
+@lru_cache(maxsize=2)
+def _factors(source: Source) -> dict[str, Tensor]:
+    """Layer -> one over every filter's mean activation on the embedded training photographs, [1, C, 1, 1]."""
+    vgg = Vgg(LAYERS, source=source, depth=19, maximum=1)
+    names = photos.SPLITS["train"]
+    images = torch.from_numpy(photos.crops(2 * len(names), 128, seed=0, names=names))
+    with torch.no_grad():
+        features = vgg(images.permute(0, 3, 1, 2).float() / 255)
+        means = {layer: f.mean((0, 2, 3)) for layer, f in features.items()}
+    return {layer: 1 / m.clamp_min(RAREST * float(m.mean()))[None, :, None, None] for layer, m in means.items()}
+
+
+@lru_cache(maxsize=4)
+def loss_network(source: Source = "file", device: str = "cpu", dtype: torch.dtype = torch.float32) -> LossNetwork:
+    """One `LossNetwork` for all that ask for the same."""
+    return LossNetwork(source, device, dtype)
 
 
 def random_betas(batch: int, keep: float, generator: torch.Generator) -> Tensor:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.perceptual import Vgg, gram_BCC
+from models.perceptual import gram_BCC
 
 SCALES = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 """I_s, the scales of the style, coarse last. The paper writes conv; its reference 15 reads them after the ReLU."""
@@ -20,12 +21,13 @@ SCALES = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CHANNELS = (64, 128, 256, 512, 512)
 """Channels of the loss network at each scale."""
 
-ALPHA_FLOOR = 1e-3
-"""Least share of a typical alpha (`TYPICAL_ALPHA`) that a style is divided by: a black or flat image has next to
-no Gram matrix, and its share of a batch's loss would drown the others."""
-
 TYPICAL_ALPHA = 2000.0
-"""Median alpha of photographs with the weights that ship (features divided by 57.63)."""
+
+
+class Features(Protocol):
+    """A frozen network: `models.unrolled.objective.LossNetwork`."""
+
+    def __call__(self, image_B3HW: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,22 @@ def gram(features_BCHW: Tensor) -> Tensor:
     return gram_BCC(features_BCHW) * features_BCHW.shape[1]
 
 
-def measure(features: Mapping[str, Tensor]) -> Style:
-    """The style of images from their features: scale -> [B, C, H, W] (see `features_of`)."""
+def measure(features: Mapping[str, Tensor], alpha_floor: float = 0.0) -> Style:
+    """The style of images from their features at the `SCALES`, [B, C, H, W] each.
+
+    alpha_floor: least alpha. A dark or flat image has next to no Gram matrix, and a loss divided by its alpha
+    drowns those of the others. 0 is the paper's.
+    """
     matrices = {scale: gram(features[scale]) for scale in SCALES}
     alpha_B = torch.stack([m.square().mean((1, 2)) for m in matrices.values()]).sum(0)
-    return Style(matrices, alpha_B.clamp_min(ALPHA_FLOOR * TYPICAL_ALPHA))
+    # Even a black image leaves some alpha, but nothing may be divided by zero.
+    return Style(matrices, alpha_B.clamp_min(max(alpha_floor, 1e-6)))
 
 
-def style_of(vgg: Vgg, image_B3HW: Tensor) -> Style:
-    """The style of images in [0, 1], without gradients."""
+def style_of(vgg: Features, image_B3HW: Tensor, alpha_floor: float = 0.0) -> Style:
+    """The style of images in [0, 1], without gradients; see `measure`."""
     with torch.no_grad():
-        return measure(vgg(image_B3HW, SCALES))
+        return measure(vgg(image_B3HW, SCALES), alpha_floor)
 
 
 def mix(styles: Sequence[Style], weights: Sequence[float]) -> dict[str, Tensor]:
@@ -110,7 +117,10 @@ def regions(styles: Sequence[Style], masks_B1HW: Sequence[Tensor]) -> list[Regio
     if bare or double:
         wrong = " and ".join(
             words
-            for share, words in ((bare, f"{bare:.1%} of the pixels in none"), (double, f"{double:.1%} in more than one"))
+            for share, words in (
+                (bare, f"{bare:.1%} of the pixels in none"),
+                (double, f"{double:.1%} in more than one"),
+            )
             if share
         )
         raise ValueError(f"the masks must share every pixel out: {wrong}")

@@ -1,0 +1,145 @@
+"""Siamese networks without contrastive pairs, and why they do not collapse: the tasks and their settings, torch-free.
+
+Source: Höppe, Miszkurka and Wilkman, "[Re] Understanding Self-Supervised Learning Dynamics without Contrastive
+Pairs", ReScience C 8(2), 2022, which reproduces Tian, Chen and Ganguli, ICML 2021 ("the original"). Sections,
+equations and tables in the field texts are the reproduction's.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from bench.task import Metric, Settings, TaskSpec
+
+DataName = Literal["patches", "cifar10"]
+Encoder = Literal["resnet18", "conv4"]
+Target = Literal["ema", "copied"]
+Predictor = Literal["two_layer", "linear"]
+Update = Literal["sgd", "directpred", "directcopy"]
+Decayed = Literal["all", "heads", "predictor", "none"]
+
+
+class Pretraining(Settings):
+    """One pretraining of encoder, projector and predictor, with the linear probes at its end."""
+
+    data: DataName = "patches"
+    size: int = Field(default=32, ge=8, le=32, multiple_of=8, description="pixels a side of an image")
+    epochs: int = Field(default=101, ge=0, le=5000, description="0: the probes see the encoder as it was drawn")
+    batch_size: int = Field(default=128, ge=2, le=8192, description="images a step; the rest of an epoch is dropped")
+
+    encoder: Encoder = "resnet18"
+    width: int = Field(default=64, ge=1, le=256, description="channels of the first layer; the features are 8 times it")
+    hidden: int = Field(default=512, ge=1, le=8192, description="hidden units of projector and two-layer predictor")
+    dim: int = Field(default=128, ge=2, le=4096, description="projector's outputs, the size of W_p")
+
+    target: Target = Field(default="ema", description="ema: BYOL; copied: SimSiam (tau = 0)")
+    tau: float = Field(default=0.996, ge=0, lt=1, description="W_a = W_a + (1 - tau)(W - W_a), section 3.1")
+    predictor: Predictor = "two_layer"
+    symmetric: bool = Field(default=False, description="W_p is made symmetric after every step")
+    update: Update = Field(default="sgd", description="directpred: W_p is set by equations 5 to 7, not trained")
+    update_every: int = Field(
+        default=1, ge=1, le=1000, description="steps from one closed form to the next; SGD between"
+    )
+    epsilon: float = Field(default=0.1, ge=0, le=10, description="equation 5")
+    rho: float = Field(default=0.3, ge=0, lt=1, description="share of the old F that stays, equation 7")
+
+    lr: float = Field(default=0.03, gt=0, le=100, description="alpha, of encoder and projector")
+    lr_predictor: float | None = Field(default=None, gt=0, le=1000, description="alpha_pred; null: lr")
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=4e-4, ge=0, le=1, description="L2, of everything that `decayed` names")
+    decayed: Decayed = Field(
+        default="all",
+        description="all: eta = eta_pred; predictor: eta = 0; none: both 0; heads: projector and predictor",
+    )
+
+    crop: float = Field(default=0.08, gt=0, le=1, description="smallest share of the area that a crop keeps")
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    snapshot_epochs: int = Field(default=5, ge=1, le=1000, description="epochs from one spectrum to the next")
+    probe_epochs: int = Field(default=100, ge=1, le=1000, description="epochs of the paper's linear probe")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="fp32", description="of the encoder; heads, loss, F and spectra stay in fp32"
+    )
+    compile: bool = Field(default=False, description="torch.compile for the encoder")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Pretraining:
+        if self.update != "sgd" and self.predictor != "linear":
+            raise ValueError(f"update {self.update} sets a linear predictor: write predictor: linear")
+        if self.data == "cifar10" and self.size != 32:
+            raise ValueError("cifar10 has 32 pixels a side")
+        if self.data == "patches" and self.size == 24:
+            raise ValueError("patches come in 8, 16 or 32 pixels a side")
+        return self
+
+
+class LinearDynamics(Settings):
+    """The linear model of section 3.2, equations 2 to 4, integrated with Euler steps."""
+
+    dim: int = Field(default=16, ge=2, le=256, description="sides of W, W_p and W_a")
+    steps: int = Field(default=4000, ge=1, le=1_000_000)
+    step_size: float = Field(default=0.05, gt=0, le=1, description="of an Euler step, in the equations' time")
+    noise: float = Field(default=0.1, ge=0, le=10, description="sigma: X = I and X' = sigma I, section 3.2")
+    weight_decay: float = Field(default=0.04, ge=0, le=1, description="eta of equation 3")
+    decay_predictor: bool = Field(default=True, description="whether eta acts on W_p too (equation 2), or on W alone")
+    decay_network: bool = Field(default=True, description="whether eta acts on W (equation 3), or on W_p alone")
+    rate_ratio: float = Field(default=1.0, gt=0, le=1000, description="alpha_p = alpha_pred / alpha")
+    target: Target = Field(default="copied", description="ema: W_a follows by equation 4; copied: W_a = W")
+    beta: float = Field(default=0.1, gt=0, le=10, description="(1 - tau) / alpha, equation 4; read with target: ema")
+    symmetric: bool = Field(default=False, description="W_p starts symmetric; the flow then keeps it close to that")
+    scale: float = Field(default=0.3, gt=0, le=10, description="W and W_p start as normal numbers times scale")
+
+
+def _reads(settings: Pretraining) -> list[str]:
+    return [settings.data]
+
+
+SPECTRA = {
+    "dynamics/effective_rank": Metric("exp of the entropy of F's normalised eigenvalues: 1 is rank collapse", "higher"),
+    "dynamics/top_share": Metric("largest eigenvalue of F over their sum", "lower"),
+    "dynamics/trace": Metric("sum of F's eigenvalues", None),
+    "dynamics/alignment": Metric("cos(v, W_p v) over F's eigenvectors v, weighted by their eigenvalues", "higher"),
+    "dynamics/alignment_top16": Metric("mean of cos(v, W_p v) over F's 16 leading eigenvectors", "higher"),
+    "dynamics/asymmetry": Metric("sum |W_p - W_p'| / sum |W_p|; sqrt(2) for independent entries", "lower"),
+    "dynamics/asymmetry_l2": Metric("the same in Frobenius norms", "lower"),
+    "dynamics/live": Metric("eigenvalues of W_p beyond 0.01 in size", None),
+}
+
+PROBES = {
+    "probe/lbfgs": Metric("test accuracy of the deterministic linear probe (L-BFGS)", "higher", "%"),
+    "probe/adam": Metric("test accuracy of the paper's linear probe (section 4), last epoch", "higher", "%"),
+    "probe/over_chance": Metric(
+        "accuracy of the deterministic probe over that of the same encoder untrained", "higher"
+    ),
+}
+
+TASKS = [
+    TaskSpec(
+        name="siamese",
+        settings=Pretraining,
+        make="models.siamese.pretrain:make",
+        metrics={
+            "loss/total": Metric("sum of the two negative cosines (equation 1), -2 to 2"),
+            **SPECTRA,
+            "probe/lbfgs": PROBES["probe/lbfgs"],
+            "probe/adam": PROBES["probe/adam"],
+        },
+        objective="probe/lbfgs",
+        data=_reads,
+    ),
+    TaskSpec(
+        name="siamese_linear",
+        settings=LinearDynamics,
+        make="models.siamese.linear:make",
+        metrics={
+            "loss/total": Metric("expected squared distance of prediction and target, halved"),
+            "linear/modes": Metric("eigenvalues of F = W X W' beyond 0.001", "higher"),
+            "linear/asymmetry": Metric("sum |W_p - W_p'| / sum |W_p|", "lower"),
+            "linear/alignment": Metric("mean cos(v, W_p v) over the eigenvectors v of F that survive", "higher"),
+            "linear/fixpoint_error": Metric("largest distance of a surviving eigenvalue of W_p from the predicted one"),
+        },
+        objective="loss/total",
+        data=lambda settings: [],
+    ),
+]

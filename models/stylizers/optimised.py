@@ -1,0 +1,95 @@
+"""Stylising by optimising the image itself: Gatys et al. 2016 with L-BFGS, and Luan et al. 2017 with photorealism.
+
+Both minimise the L_TV that the solver is trained on, from the content (section 5.3); the second adds the penalty
+Tr(X^T L X) of Luan et al., "Deep Photo Style Transfer", 2017, equation 2, without their semantic segmentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.task import Context, Evaluation, State
+from models.stylizers import Optimised
+from models.unrolled.matting import Laplacian, laplacian
+from models.unrolled.objective import Objective, Target
+from models.unrolled.pictures import evaluation, objective_of, pair_of
+
+HISTORY = 20
+"""Pairs of steps and gradients that L-BFGS keeps."""
+
+
+class OptimisedTask:
+    """The tasks `gatys` and `deep_photo`; a step is one iteration of L-BFGS."""
+
+    def __init__(self, settings: Optimised, context: Context) -> None:
+        s = self.settings = settings
+        self.steps, self.device = s.steps, context.device
+        self.objective = objective_of(s, self.device)
+        self.content_13HW, self.style_13HW = pair_of(s, self.device)
+        self.target = self.objective.targets(self.content_13HW, self.style_13HW)
+        self.matrix = laplacian(self.content_13HW[0]) if s.photo_weight else None
+        self.image = self.content_13HW.clone().contiguous().requires_grad_()
+        self.optimizer = torch.optim.LBFGS(
+            [self.image], lr=1, max_iter=1, history_size=HISTORY, line_search_fn="strong_wolfe"
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the losses depend on beside the settings."""
+        return {"loss_network": self.objective.vgg.network.as_dict()}
+
+    def step(self, index: int) -> Mapping[str, Tensor]:
+        def closure() -> Tensor:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = objective(self.image, self.objective, self.target, self.matrix, self.settings.photo_weight)
+            (gradient,) = torch.autograd.grad(loss, self.image)
+            self.image.grad = gradient.contiguous()  # the loss network's layout is not L-BFGS's
+            return loss.detach()
+
+        loss: Tensor = self.optimizer.step(closure)  # type: ignore[no-untyped-call]
+        return {"loss/total": loss}
+
+    def evaluate(self) -> Evaluation:
+        return evaluation(self.objective, self.content_13HW, self.style_13HW, self.image.detach())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"image": self.image.detach(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        with torch.no_grad():
+            self.image.copy_(state["image"])
+        self.optimizer.load_state_dict(dict(state["optimizer"]))
+
+
+def objective(
+    image_13HW: Tensor, measure: Objective, target: Target, matrix: Laplacian | None, photo_weight: float
+) -> Tensor:
+    """L_TV plus photo_weight times Tr(X^T L X) a pixel and channel, a scalar.
+
+    Outside [0, 1], where L_TV is flat, a square pulls back: a line search must not be able to run away.
+    """
+    total: Tensor = measure(image_13HW, target).total_B.sum()
+    outside = image_13HW - image_13HW.clamp(0, 1)
+    total = total + outside.square().sum()
+    if matrix is not None:
+        total = total + photo_weight * _Energy.apply(image_13HW, matrix) / image_13HW.numel()  # type: ignore[no-untyped-call]
+    return total
+
+
+class _Energy(torch.autograd.Function):
+    """Tr(X^T L X), whose gradient is 2 L X: the stencil works in place, which autograd cannot follow."""
+
+    @staticmethod
+    def forward(ctx: Any, image_13HW: Tensor, matrix: Laplacian) -> Tensor:
+        product = matrix(image_13HW.detach())
+        ctx.save_for_backward(product)
+        return (image_13HW * product).sum()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (product,) = ctx.saved_tensors
+        return 2 * gradients[0] * product, None

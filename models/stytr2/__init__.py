@@ -1,0 +1,246 @@
+"""Style transfer with transformers and two separability losses: the tasks and their settings, without torch.
+
+Source: Tatipigari, Kain and Church, "Robust Style Transfer with Transformers" ("the paper"; its equation and
+section numbers are used here), which builds on Deng et al., "StyTr2: Image Style Transfer with Transformers",
+CVPR 2022 ("the original"). "Released code" is the paper's own. Where the three differ, a word here says which.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from bench.data import FOLDER_PREFIX, styles
+from bench.task import Metric, Settings, TaskSpec, did_you_mean
+
+Norm = Literal["l2", "l1"]
+TapSet = Literal["paper", "original"]
+Separability = Literal["none", "content", "full"]
+Weights = Literal["file", "torchvision19"]
+
+TAPS: dict[TapSet, tuple[str, ...]] = {
+    # Section 3.2.2: indices 8, 15, 20, 26, 31, 35 of VGG-19, each after its ReLU.
+    "paper": ("relu2_2", "relu3_3", "relu4_1", "relu4_4", "relu5_2", "relu5_4"),
+    "original": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+}
+"""The loss network's layers, shallow first. The style loss takes all of them, the content loss the last two."""
+
+LAYERS = tuple(sorted({tap for taps in TAPS.values() for tap in taps}))
+
+CONTENTS = ("photos", "kaggle_random_images")
+STYLES = ("styles", "kaggle_abstract_art")
+
+
+def _one_of(words: tuple[str, ...], name: str) -> str:
+    if name in words or name.removeprefix(FOLDER_PREFIX) not in ("", name):
+        return name
+    known = (*words, f"{FOLDER_PREFIX}PATH")
+    raise ValueError(f"unknown data '{name}'{did_you_mean(name, known)}")
+
+
+ContentData = Annotated[str, AfterValidator(lambda name: _one_of(CONTENTS, name))]
+StyleData = Annotated[str, AfterValidator(lambda name: _one_of(STYLES, name))]
+
+
+class Model(Settings):
+    """The network, the images and the loss network: what training and comparing have in common."""
+
+    content: ContentData = Field(default="photos", description="photos, kaggle_random_images or folder:PATH")
+    style: StyleData = Field(default="styles", description="styles, kaggle_abstract_art or folder:PATH")
+    contents: int = Field(default=3000, ge=0, description="content images (section 1.3); 0: all of a folder")
+    styles: int = Field(default=0, ge=0, description="style images; 0: all")
+    size: int = Field(default=256, ge=16, le=1024, description="pixels a side")
+    pairing: Literal["paper", "upstream"] = Field(
+        default="paper",
+        description="paper: each content with random styles (3.2.1); upstream: the first styles, as many as there are "
+        "contents, each with a content drawn anew at every use (released code)",
+    )
+    pairs_per_content: int = Field(default=10, ge=1, description="section 3.2.1")
+    validation_pairs: int = Field(default=0, ge=0, description="fixed pairs that are measured; 0: all 30 % of them")
+
+    patch: Literal[2, 4, 8, 16] = Field(default=8, description="pixels a side of a patch; the original: 8")
+    width: int = Field(default=512, ge=8, description="D, length of a token; the original: 512")
+    heads: int = Field(default=8, ge=1)
+    ffn: int = Field(default=2048, ge=1, description="hidden units of a feed-forward layer")
+    encoder_layers: int = Field(default=3, ge=1, description="of each of the two encoders")
+    decoder_layers: int = Field(default=3, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    pool: int = Field(default=18, ge=1, description="n of equation 2: the side of the pooled grid, not of a window")
+    embedding: Literal["separate", "shared"] = Field(
+        default="separate", description="separate: E^c and E^s of equation 1; shared: one projection (original)"
+    )
+    norm: Literal["pre", "post"] = Field(default="pre", description="pre: equations 3 and 5; post: the original")
+    cape: Literal["tokens", "attention"] = Field(
+        default="tokens",
+        description="tokens: added before the content encoder (equation 1) and again after it (q^0 of 2.2.3); "
+        "attention: added to queries and keys in every layer (original)",
+    )
+    decoder_attention: Literal["self", "memory"] = Field(
+        default="self",
+        description="self: equation 5; memory: the first attention reads the style too (original's code)",
+    )
+    init: Literal["torch", "xavier"] = Field(default="torch", description="xavier: the original's, of every matrix")
+
+    taps: TapSet = Field(default="paper", description="layers of the training losses")
+    measured_taps: TapSet = Field(default="paper", description="layers of the reported losses, equal for all trials")
+    weights: Weights = Field(default="file", description="file: the VGG-16 that ships; torchvision19: as the paper")
+    normalise: bool = Field(
+        default=False, description="ImageNet mean and deviation on the loss network's input; released code: no"
+    )
+    features: float = Field(default=1.0, gt=0, description="factor on all features; margins are in their units")
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Model:
+        if self.size % self.patch:
+            raise ValueError(f"size {self.size} is not a multiple of patch {self.patch}")
+        if self.size < 16 * (2 if self.taps == "paper" else 1):
+            raise ValueError("size: the deepest tap needs at least 32 pixels a side")
+        if self.width % self.heads or self.width % self.patch:
+            raise ValueError(f"width {self.width} must be a multiple of heads ({self.heads}) and patch ({self.patch})")
+        if self.content == "photos" and self.contents == 0:
+            raise ValueError("contents: give a number above 0 with 'photos', of which there are endless crops")
+        if self.style == "styles" and self.styles > len(styles.NAMES):
+            raise ValueError(f"styles: there are {len(styles.NAMES)} embedded ones")
+        return self
+
+
+class Training(Model):
+    """One training run of section 3."""
+
+    steps: int = Field(ge=1)
+    batch_size: int = Field(default=8, ge=1, description="section 3.2.1")
+    augment: Literal["none", "crop"] = Field(
+        default="none", description="crop: a random square out of twice the size, afresh at each use (original)"
+    )
+    keep: Literal["last", "best"] = Field(default="last", description="best: the weights of the lowest validation loss")
+    validate_every: int = Field(default=0, ge=0, description="steps between measurements; 0: at the end only")
+
+    content_weight: float = Field(default=10.0, ge=0, description="lambda_c of equation 12")
+    style_weight: float = Field(default=7.0, ge=0, description="lambda_s")
+    id1_weight: float = Field(default=70.0, ge=0, description="lambda_id1")
+    id2_weight: float = Field(default=1.0, ge=0, description="lambda_id2")
+    separability: Separability = Field(description="none: StyTr2; content: L_sep1 (10); full: L_sep2 (11)")
+    separability_weight: float = Field(default=0.0, ge=0, description="lambda_sep; counted once, not in 10 and 12")
+    margin: float = Field(default=2.0, ge=0, description="m of equations 10 and 11, in units of the features")
+    hinge: Literal["squared", "norm"] = Field(
+        default="squared",
+        description="what m^2 is held against in L_sep1: the squared norm (10) or the norm (released code)",
+    )
+    sigma_sign: Literal["plus", "minus"] = Field(
+        default="plus", description="sign of the sigma term in 11; printed: minus, released code: plus"
+    )
+    content_features: Literal["normalised", "raw"] = Field(
+        default="normalised",
+        description="normalised: per channel to mean 0, deviation 1 (released code); raw: 6 as printed",
+    )
+    reduction: Literal["mean", "norm"] = Field(
+        default="mean", description="mean: over all entries (released code); norm: summed per image, as printed"
+    )
+    content_norm: Norm = "l2"
+    style_norm: Norm = "l2"
+    id1_norm: Norm = "l2"
+    id2_norm: Norm = "l2"
+    separability_norm: Norm = Field(default="l2", description="l1: m - sum |difference|; statistics stay l2 (released)")
+
+    lr: float = Field(default=5e-4, gt=0, le=1, description="section 3.2.4")
+    schedule: Literal["equation13", "continuous", "plateau", "constant"] = "equation13"
+    warmup_steps: int = Field(default=10_000, ge=1, description="steps of the rise in equation 13")
+    decay: float = Field(default=0.05, ge=0, description="gamma of equation 13 per step; continuous (original): 1e-5")
+    plateau_patience: int = Field(default=500, ge=0, description="steps without a lower loss; released code: 500")
+    plateau_factor: float = Field(default=0.5, gt=0, lt=1)
+    clip: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0: unlimited")
+
+
+class Comparison(Model):
+    """Two trained models on the same pairs (figure 2). Starts from a trial that itself started from the other."""
+
+    separability: Separability = Field(description="of the trial it starts from")
+    tolerance: float = Field(default=0.01, gt=0, le=1, description="relative difference up to which losses are equal")
+    shown: int = Field(default=2, ge=1, le=8, description="pairs in the picture")
+    searched: int = Field(default=64, ge=1, description="pairs that are looked at, at most")
+
+
+def _data(settings: Model) -> list[str]:
+    vgg = "vgg16" if settings.weights == "file" else "vgg19_torchvision"
+    return sorted({settings.content, settings.style, vgg})
+
+
+def _per_layer() -> dict[str, Metric]:
+    found = {}
+    for layer in LAYERS:
+        found[f"hinge/content/{layer}"] = Metric(
+            f"share of pairs whose content hinge is active at {layer}", better=None
+        )
+        found[f"hinge/stats/{layer}"] = Metric(
+            f"share of pairs whose statistics hinge is active at {layer}", better=None
+        )
+        found[f"activity/content/{layer}"] = Metric(f"mean over the training of hinge/content/{layer}", better=None)
+        found[f"activity/stats/{layer}"] = Metric(f"mean over the training of hinge/stats/{layer}", better=None)
+        found[f"distance/content/{layer}"] = Metric(f"squared distance of I_o and I_r at {layer}", better=None)
+        found[f"distance/stats/{layer}"] = Metric(f"squared distance of their mu and sigma at {layer}", better=None)
+    return found
+
+
+_VALIDATED = {
+    "validation/content": Metric("L_c (6) on the validation pairs, L2, without its weight"),
+    "validation/style": Metric("L_s (7) on the validation pairs, L2, without its weight"),
+    "validation/id1": Metric("L_id1 (8) on the validation pairs"),
+    "validation/id2": Metric("L_id2 (9) on the validation pairs"),
+    "validation/total": Metric("equation 12 without the separability term, on the validation pairs"),
+    "validation/score": Metric("L_c + L_s on the validation pairs, without weights"),
+}
+
+TASKS = [
+    TaskSpec(
+        name="stytr2",
+        settings=Training,
+        make="models.stytr2.task:TrainingTask",
+        metrics={
+            "loss/total": Metric("equation 12, of one batch"),
+            "loss/base": Metric("equation 12 without the separability term, of one batch"),
+            "loss/content": Metric("L_c (6) of one batch, without its weight, as it is trained"),
+            "loss/style": Metric("L_s (7) of one batch, likewise"),
+            "loss/id1": Metric("L_id1 (8) of one batch, likewise"),
+            "loss/id2": Metric("L_id2 (9) of one batch, likewise"),
+            "loss/separability": Metric("L_sep (10 or 11) of one batch, without its weight"),
+            "schedule/lr": Metric("learning rate", better=None),
+            **_VALIDATED,
+            "hinge/content": Metric("share of training steps with an active content hinge", better=None),
+            "hinge/stats": Metric("share of training steps with an active statistics hinge", better=None),
+            "hinge/last_step": Metric("last training step with an active hinge", better=None),
+            **_per_layer(),
+            "convergence/steps": Metric(
+                "steps until the validation loss is down to the baseline's final one (never: steps + 1)"
+            ),
+            "convergence/area": Metric("mean over the training of the validation loss"),
+            "noise/total_variation": Metric("total variation of I_o", unit="grey levels"),
+            "noise/flat": Metric("high-frequency energy of I_o where the content is flat (RMS)", unit="grey levels"),
+            "reverse/out_of_range": Metric("pixels of I_r outside [0, 1]", unit="%"),
+            "reverse/total_variation": Metric("total variation of I_r", better=None, unit="grey levels"),
+            "reverse/colourfulness": Metric("colourfulness of I_r (Hasler and Suesstrunk)", better=None),
+            "model/parameters": Metric("trained parameters", better=None),
+            "model/bits": Metric("precision of the matrix products: 32 (fp32) or 16 (bf16)", better=None, unit="bit"),
+        },
+        objective="validation/score",
+        data=_data,
+    ),
+    TaskSpec(
+        name="stytr2_pairs",
+        settings=Comparison,
+        make="models.stytr2.pairs:ComparisonTask",
+        metrics={
+            "pairs/searched": Metric("pairs that were looked at", better=None),
+            "pairs/near_equal": Metric("of them, pairs whose L_c and L_s agree within the tolerance", better=None),
+            "pairs/distance": Metric("largest distance of VGG features among the near-equal pairs", better=None),
+            "pairs/ssim": Metric("SSIM of the two pictures of that pair (1: equal)", better=None),
+            "pairs/content_difference": Metric("relative difference of its L_c", better=None, unit="%"),
+            "pairs/style_difference": Metric("relative difference of its L_s", better=None, unit="%"),
+            "pairs/mean_distance": Metric("mean distance of VGG features over all pairs", better=None),
+            "pairs/mean_ssim": Metric("mean SSIM over all pairs", better=None),
+        },
+        objective="pairs/distance",
+        data=_data,
+    ),
+]

@@ -1,0 +1,296 @@
+"""The unrolled solver and everything it is compared on: tasks and settings, without torch.
+
+Source: Puy and Perez, "A Flexible Convolutional Solver for Fast Style Transfers", CVPR 2019. Section numbers in the
+field texts are that paper's.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from bench.data import FOLDER_PREFIX, photos, styles, video
+from bench.task import Metric, Settings, TaskSpec, did_you_mean
+
+Weights = Literal["file", "torchvision"]
+Precision = Literal["auto", "fp32", "bf16"]
+Image = Annotated[str, AfterValidator(lambda name: _image(name))]
+SIDE = 17
+"""Least pixels a side: what four halvings of the solver and of the loss network allow."""
+
+
+def _image(name: str) -> str:
+    known = (*photos.PHOTOS, *styles.NAMES)
+    if name in known or name.removeprefix(FOLDER_PREFIX) not in ("", name):
+        return name
+    raise ValueError(f"unknown image '{name}'{did_you_mean(name, known)}, or {FOLDER_PREFIX}PATH of a file")
+
+
+def _set(name: str) -> str:
+    if name in ("photos", "coco2014") or name.removeprefix(FOLDER_PREFIX) not in ("", name):
+        return name
+    words = ("photos", "coco2014", f"{FOLDER_PREFIX}PATH")
+    raise ValueError(f"unknown data '{name}'{did_you_mean(name, words)}")
+
+
+def _scene(name: str) -> str:
+    if name in video.SCENES or name.removeprefix("sintel:") not in ("", name):
+        return name
+    raise ValueError(f"unknown scene '{name}'{did_you_mean(name, video.SCENES)}, or sintel:SCENE")
+
+
+Data = Annotated[str, AfterValidator(_set)]
+SceneName = Annotated[str, AfterValidator(_scene)]
+
+
+Scales = Annotated[str, Field(pattern=r"^(none|1?2?3?4?5?)$", min_length=1)]
+Layout = Literal["mixed", "halves", "disc"]
+Solving = Literal["graph_filter", "conjugate_gradients"]
+
+
+class Measured(Settings):
+    """How L_TV is measured: equation 1 with the weights of section 5.1."""
+
+    content_weight: float = Field(default=0.02, ge=0, description="lambda_c of conv4_2")
+    variation_weight: float = Field(default=0.3, ge=0, description="lambda_TV, of the mean absolute difference")
+    alpha_floor: float = Field(default=0.0, ge=0, description="least alpha; 0: a dark style's loss is unbounded")
+    weights: Weights = Field(default="file", description="loss network: the file that ships, or torchvision's VGG-19")
+
+
+class Unrolled(Measured):
+    """One training run of the solver (section 5.1)."""
+
+    iterations: int = Field(default=4, ge=1, le=16, description="N, learned updates with untied weights")
+    width: int = Field(default=64, ge=1, le=128, description="L, channels of the first scale")
+    nonlinearity: Literal["heaviside", "relu"] = "heaviside"
+    backward: Literal["separate", "shared"] = Field(
+        default="separate", description="backward maps per scale (figure 2), or one chain that the scales join"
+    )
+
+    data: Data = Field(default="photos", description="photos, coco2014 or folder:PATH; contents and styles")
+    textures: bool = Field(default=False, description="half of the styles are embedded textures")
+    recolour: bool = Field(default=False, description="styles with permuted, bent and sometimes inverted channels")
+    size: int = Field(default=320, ge=32, le=1024, description="pixels a side")
+    images: int = Field(default=0, ge=0, description="training images to draw from; 0: all there are")
+    held_out: int = Field(default=1000, ge=1, le=20000, description="validation pairs, the same for every network")
+
+    steps: int = Field(ge=1, le=100_000_000)
+    pairs: int = Field(default=1, ge=1, le=256, description="content-style pairs per step")
+    lr: float = Field(default=2e-5, gt=0, le=1)
+    schedule: Literal["constant", "linear"] = Field(
+        default="constant", description="linear: ten steps up, then to zero"
+    )
+    clip: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0: not clipped")
+    keep: float = Field(default=0.9, gt=0, le=1, description="probability that a scale's beta is not zero")
+    noise: float = Field(default=0.1, ge=0, le=1, description="upper end of the noise's amplitude")
+    precision: Precision = Field(default="auto", description="auto: bf16 where the machine computes in it natively")
+
+    preview_content: Image = "chelsea"
+    preview_style: Image = "mosaic"
+    preview_size: int = Field(default=256, ge=SIDE, le=2048, description="pixels a side of the preview")
+
+    @model_validator(mode="after")
+    def _finite(self) -> Unrolled:
+        if self.data == "photos" and self.images == 0:
+            raise ValueError("images: give a number above 0 with data 'photos', of which there are endless crops")
+        return self
+
+
+class Pair(Measured):
+    """A content and a style to stylise it by."""
+
+    content: Image = "chelsea"
+    style: Image = "mosaic"
+    height: int = Field(default=256, ge=SIDE, le=4096, description="pixels")
+    width: int = Field(default=256, ge=SIDE, le=4096, description="pixels")
+
+
+class Restructured(Pair):
+    """One picture by a trained solver, restructured at run time (section 4)."""
+
+    method: Literal["unrolled"] = "unrolled"
+    scales: Scales = Field(default="12345", description="the style scales that are on, 1 (conv1_1) to 5; or none")
+    intensity: float = Field(default=1.0, ge=0, le=10, description="factor on all style weights; 0: the content")
+    second: Literal[""] | Image = Field(default="", description="a second style; empty: there is one")
+    layout: Layout = Field(default="mixed", description="two styles mixed everywhere, in halves, or one in a disc")
+    share: float = Field(default=0.5, ge=0, le=1, description="weight of the second style where they are mixed")
+    photo: bool = Field(default=False, description="photorealism by the matting Laplacian after every update")
+    photo_weight: float = Field(default=50.0, ge=0, description="lambda_L")
+    solver: Solving = Field(default="graph_filter", description="of the photorealism's linear system")
+
+
+class Film(Settings):
+    """A short film, stylised frame by frame (section 5.5)."""
+
+    method: Literal["unrolled", "adain", "wct", "photo_wct"] = "unrolled"
+    scene: SceneName = Field(default="passing", description="an embedded scene, or sintel:SCENE")
+    frames: int = Field(default=16, ge=3, le=1000)
+    height: int = Field(default=192, ge=SIDE, le=2048, description="pixels")
+    width: int = Field(default=256, ge=SIDE, le=2048, description="pixels")
+    style: Image = "mosaic"
+    temporal: Literal["never", "inside", "after"] = Field(
+        default="never", description="temporal operator: not used, after every update (unrolled alone), on the result"
+    )
+    temporal_weight: float = Field(default=0.37, ge=0, description="lambda_R of section 5.5")
+    flow: Literal["exact", "tvl1", "ilk"] = Field(
+        default="exact", description="what the operator warps by: the film's own flow, or scikit-image's estimate"
+    )
+    photo: bool = Field(default=False, description="unrolled: photorealism operator too; photo_wct: smoothing step")
+    photo_weight: float = Field(default=50.0, ge=0, description="lambda_L")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Film:
+        if self.temporal == "inside" and self.method != "unrolled":
+            raise ValueError(f"temporal: {self.method} has no updates to put an operator between: after or never")
+        if self.photo and self.method in ("adain", "wct"):
+            raise ValueError(f"photo: {self.method} has no photorealistic form")
+        return self
+
+
+class Texture(Settings):
+    """A reduced texture enlarged again (section 5.6)."""
+
+    method: Literal["bicubic", "srcnn", "unrolled"]
+    texture: Literal["brick", "grass", "gravel"] = "gravel"
+    size: int = Field(default=192, ge=48, le=256, multiple_of=48, description="pixels a side")
+    factor: int = Field(default=3, ge=2, le=4)
+    scales: Scales = Field(default="1234", description="unrolled: the style scales that are on; none: not guided")
+    intensity: float = Field(default=1.0, ge=0, le=10, description="factor on all style weights")
+    consistency_weight: float = Field(default=50.0, ge=0, description="lambda_R of section 5.6")
+    weights: Weights = Field(default="file", description="network of the Gram matrices that are compared")
+
+
+class Timed(Settings):
+    """Seconds for one image (the table of section 5.4)."""
+
+    method: Literal["unrolled", "adain", "wct", "photo_wct"] = "unrolled"
+    laplacian: bool = Field(default=False, description="with whatever the method does with the matting Laplacian")
+    resolution: Annotated[str, Field(pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$")] = Field(
+        default="256x128", description="pixels, width x height"
+    )
+    repeats: int = Field(default=5, ge=1, le=1000)
+    warm_up: bool = Field(default=True, description="one pass before those that count")
+    iterations: int = Field(default=4, ge=1, le=16, description="unrolled: N")
+    width: int = Field(default=64, ge=1, le=128, description="unrolled: L")
+    backward: Literal["separate", "shared"] = "separate"
+    levels: int = Field(default=4, ge=1, le=5, description="wct, photo_wct: levels")
+    photo_weight: float = Field(default=50.0, ge=0, description="lambda_L")
+    solver: Solving = Field(default="graph_filter", description="unrolled: of the photorealism's linear system")
+    content: Image = "china"
+    style: Image = "mosaic"
+    weights: Weights = "file"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        width, height = self.resolution.split("x")
+        return int(width), int(height)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Timed:
+        if min(self.size) < SIDE:
+            raise ValueError(f"resolution: both sides must be at least {SIDE} pixels")
+        if self.laplacian and self.method in ("adain", "wct"):
+            raise ValueError(f"laplacian: {self.method} does nothing with it")
+        return self
+
+
+def loss_network_data(weights: Weights) -> str:
+    """The name in `bench.data` of the loss network's weights."""
+    return "vgg16" if weights == "file" else "vgg19_torchvision"
+
+
+def _unrolled_data(s: Unrolled) -> list[str]:
+    return sorted({s.data, "photos", "styles", loss_network_data(s.weights)})
+
+
+def pair_data(s: Measured) -> list[str]:
+    """What a task that stylises named pictures reads."""
+    return sorted({"photos", "styles", loss_network_data(s.weights)})
+
+
+def _film_data(s: Film) -> list[str]:
+    return sorted({"video" if s.scene in video.SCENES else "sintel", "photos", "styles", "vgg16"})
+
+
+PICTURE = {
+    "loss/total": Metric("L_TV of section 5.1: content, style and total variation"),
+    "loss/content": Metric("content term with its weight"),
+    "loss/style": Metric("style terms, divided by alpha"),
+    "loss/variation": Metric("total variation with its weight"),
+    **{f"style/scale{s}": Metric(f"style term of conv{s}_1, divided by alpha") for s in range(1, 6)},
+    "quality/affine": Metric("Tr(X^T L X) a pixel and channel, L the content's matting Laplacian; low: photorealistic"),
+    "quality/ssim": Metric("structural similarity of result and content, grey", "higher"),
+}
+"""What every method's picture is measured by."""
+
+TIME = {"time/stylise": Metric("one picture, style measured and all", unit="s")}
+
+TASKS = [
+    TaskSpec(
+        name="unrolled",
+        settings=Unrolled,
+        make="models.unrolled.training:UnrolledTask",
+        metrics={
+            "loss/total": Metric("training loss: the sum of L_TV over the iterations, mean over a step's pairs"),
+            "loss/held_out": Metric("L_TV of the result, mean over the validation pairs"),
+            "loss/deviation": Metric("its standard deviation over the pairs", better=None),
+            "loss/median": Metric("its median"),
+            "loss/trimmed": Metric("its mean without the lowest and highest tenth"),
+            "loss/relative": Metric("geometric mean over the pairs of L_TV of the result over that of the content"),
+            "loss/unchanged": Metric("L_TV of the unchanged contents, mean over the pairs", better=None),
+            "loss/improved": Metric("share of the pairs whose result is better than the content", "higher", "%"),
+            "model/parameters": Metric("trained parameters", better=None),
+            "model/bits": Metric("precision of the convolutions: 32 (fp32) or 16 (bf16)", better=None, unit="bit"),
+        },
+        objective="loss/held_out",
+        data=_unrolled_data,
+    ),
+    TaskSpec(
+        name="unrolled_picture",
+        settings=Restructured,
+        make="models.unrolled.solving:RestructuredTask",
+        metrics={**PICTURE, **TIME},
+        objective="loss/total",
+        data=pair_data,
+    ),
+    TaskSpec(
+        name="stylised_video",
+        settings=Film,
+        make="models.unrolled.filming:FilmTask",
+        metrics={
+            "video/error": Metric("root mean square of each frame minus the last one warped to it, where valid"),
+            "video/error_input": Metric("the same of the film itself", better=None),
+            "video/flicker": Metric("root mean square of the part of that change which the next frame takes back"),
+            "video/flicker_input": Metric("the same of the film itself", better=None),
+            "video/valid": Metric("share of the pixels whose motion is known", better=None, unit="%"),
+        },
+        objective="video/error",
+        data=_film_data,
+    ),
+    TaskSpec(
+        name="texture",
+        settings=Texture,
+        make="models.unrolled.textures:TextureTask",
+        metrics={
+            "quality/psnr": Metric("of the luminance, against the texture before it was reduced", "higher", "dB"),
+            "quality/consistency": Metric("PSNR of the result, reduced again, against what was given", "higher", "dB"),
+            "quality/gram_snr": Metric("signal-to-noise ratio of the Gram matrices, all scales", "higher", "dB"),
+            **{f"quality/gram_snr{s}": Metric(f"the same of conv{s}_1 alone", "higher", "dB") for s in range(1, 6)},
+        },
+        objective="quality/psnr",
+        data=lambda s: sorted({"styles", loss_network_data(s.weights)}),
+    ),
+    TaskSpec(
+        name="stylising_time",
+        settings=Timed,
+        make="models.unrolled.timing:TimingTask",
+        metrics={
+            "time/stylise": Metric("one picture from image to image, median of the repeats", unit="s"),
+            "time/spread": Metric("slowest repeat over fastest", better=None),
+        },
+        objective="time/stylise",
+        data=pair_data,
+    ),
+]
