@@ -58,6 +58,10 @@ class TaskSpec:
     metrics: every metric that its `step` and `evaluate` return, by name ("loss/total").
     objective: the metric that Optuna sees.
     data: names in `bench.data` of everything the task reads, given its settings.
+    apply: "module:callable" that uses a trained model on one's own pictures (`bench apply`), called as
+        `apply(model, settings, request, device)` with an `Evaluation.model`, the trial's settings and a
+        `Request`; it yields a uint8 array [H, W, 3] for each content, in order, and raises ValueError saying
+        what it can't do. Empty: the task's models are not for that.
     """
 
     name: str
@@ -66,6 +70,7 @@ class TaskSpec:
     metrics: Mapping[str, Metric]
     objective: str
     data: Callable[[Any], Sequence[str]]
+    apply: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,11 +104,32 @@ class Evaluation:
     model: State = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a person asks of a trained model.
+
+    contents: uint8 [H, W, 3]; several are the frames of a film, in order, if `film`, else pictures of their own.
+    styles: uint8 [H, W, 3] each. weights: one a style, sum 1, or empty for equal shares. masks: uint8 [H, W] in the
+    contents' size, one a style, or empty for everywhere.
+    intensity: of the style, 1 is as trained. photo: keep it photorealistic. upscale: enlarge so many times (1: not).
+    """
+
+    contents: Sequence[np.ndarray]
+    styles: Sequence[np.ndarray] = ()
+    weights: Sequence[float] = ()
+    masks: Sequence[np.ndarray] = ()
+    film: bool = False
+    photo: bool = False
+    upscale: int = 1
+    intensity: float = 1.0
+
+
 class Task(Protocol):
     """A trainable or evaluable problem, built from settings and a context.
 
     The loop calls `step(0) ... step(steps - 1)`, then `evaluate()` once. A task keeps all that
-    changes in `state_dict()`: a trial that is killed goes on from it as if it had never stopped.
+    changes in `state_dict()`: a trial that is killed goes on from it as if it had never stopped. What it settled
+    by itself and a reader must know (precision used, loss network) it may give as a mapping `facts`: tags of the run.
     """
 
     steps: int

@@ -133,6 +133,8 @@ class Recorder:
 
     def tag(self, **tags: str) -> None:
         """Set `retable.<name>` tags."""
+        if not tags:
+            return
         with self._timed():
             self._api.log_batch(self.run_id, tags=[RunTag(f"retable.{k}", v[:5000]) for k, v in tags.items()])
 

@@ -242,6 +242,8 @@ def _train(
     training.seed_all(trial.seed, trial.id)
     context = Context(worker.orders.device, trial.seed, _start_state(worker, trial))
     task: Task = load(spec.make)(spec.settings.model_validate(dict(trial.settings)), context)
+    told: Mapping[str, Any] = getattr(task, "facts", {})
+    recorder.tag(**{key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items()})
     progress = _resume(worker, task, recorder, earlier)
     kept: list[str] = []
 

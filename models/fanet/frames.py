@@ -20,7 +20,7 @@ from models.fanet import Segmentation, augment, stream
 Bytes = NDArray[np.uint8]
 
 KEPT_BYTES = 512 * 2**20
-"""Splits up to this size are kept decoded."""
+"""Splits of up to this size, were all their frames like the one at hand, are kept decoded."""
 
 
 @dataclass
@@ -29,7 +29,6 @@ class Frames:
 
     places: Sequence[zerowaste.Pair | Path]
     _kept: dict[int, tuple[Bytes, Bytes]] = field(default_factory=dict)
-    _bytes: int = 0
 
     def __len__(self) -> int:
         return len(self.places)
@@ -43,8 +42,7 @@ class Frames:
             mask = np.full(frame.shape[:2], zerowaste.IGNORE, np.uint8)
         else:
             frame, mask = zerowaste.read(place)
-        self._bytes += frame.nbytes + mask.nbytes
-        if self._bytes <= KEPT_BYTES:
+        if len(self) * (frame.nbytes + mask.nbytes) <= KEPT_BYTES:
             self._kept[index] = (frame, mask)
         return frame, mask
 

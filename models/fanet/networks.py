@@ -144,6 +144,20 @@ def to_device(network: nn.Module, device: str) -> None:
     cast(Any, network).to(device, memory_format=torch.channels_last)
 
 
+def compile_parts(network: nn.Module, backend: str = "inductor") -> None:
+    """Let torch compile the stages and the decoder of a `Segmenter`, or another network as a whole, in place.
+
+    Names in the state stay as they are. With torch's own backend the first step takes minutes.
+    """
+    parts: list[Any] = [network]
+    if isinstance(network, Segmenter):
+        backbone = cast(Any, network.backbone)
+        stages = backbone.stages if isinstance(backbone, FANet) else backbone.net.layers
+        parts = [*stages, network.decoder]
+    for part in parts:
+        part.compile(backend=backend, dynamic=False)  # stages share their code: torch would take sizes for variables
+
+
 def macs(network: nn.Module, height: int, width: int) -> float:
     """Multiply-accumulates of one image in evaluation, in units of 10^9; matrix products and convolutions count.
 

@@ -47,7 +47,7 @@ def supervised(settings: Supervised, context: Context) -> SegmentationTask:
     method = SupervisedMethod(networks.segmenter(settings, len(CLASSES)), settings, weights)
     task = SegmentationTask(settings, context, method, train)
     if settings.compile == "on":
-        method.network.compile()  # in place: names in the state stay as they are
+        networks.compile_parts(method.network)
     return task
 
 

@@ -75,20 +75,23 @@ class Pretraining(Settings):
 
 
 class LinearDynamics(Settings):
-    """The linear model of section 3.2, equations 2 to 4, integrated with Euler steps."""
+    """The linear model of section 3.2, equations 2 to 4, integrated with Euler steps. Names are the equations'."""
 
-    dim: int = Field(default=16, ge=2, le=256, description="sides of W, W_p and W_a")
-    steps: int = Field(default=4000, ge=1, le=1_000_000)
-    step_size: float = Field(default=0.05, gt=0, le=1, description="of an Euler step, in the equations' time")
-    noise: float = Field(default=0.1, ge=0, le=10, description="sigma: X = I and X' = sigma I, section 3.2")
-    weight_decay: float = Field(default=0.04, ge=0, le=1, description="eta of equation 3")
-    decay_predictor: bool = Field(default=True, description="whether eta acts on W_p too (equation 2), or on W alone")
-    decay_network: bool = Field(default=True, description="whether eta acts on W (equation 3), or on W_p alone")
-    rate_ratio: float = Field(default=1.0, gt=0, le=1000, description="alpha_p = alpha_pred / alpha")
+    units: int = Field(default=16, ge=2, le=256, description="sides of W, W_p and W_a")
+    steps: int = Field(default=2000, ge=1, le=1_000_000)
+    step_size: float = Field(default=0.1, gt=0, le=1, description="of an Euler step, in the equations' time")
+    sigma: float = Field(default=0.1, ge=0, le=10, description="X = I and X' = sigma I, section 3.2")
+    eta: float = Field(default=0.04, ge=0, le=1, description="weight decay")
+    eta_acts_on: Literal["both", "predictor", "network"] = Field(
+        default="both", description="both: equations 2 and 3; predictor: on W_p alone; network: on W alone"
+    )
+    alpha_p: float = Field(default=1.0, gt=0, le=1000, description="alpha_pred / alpha")
     target: Target = Field(default="copied", description="ema: W_a follows by equation 4; copied: W_a = W")
     beta: float = Field(default=0.1, gt=0, le=10, description="(1 - tau) / alpha, equation 4; read with target: ema")
-    symmetric: bool = Field(default=False, description="W_p starts symmetric; the flow then keeps it close to that")
-    scale: float = Field(default=0.3, gt=0, le=10, description="W and W_p start as normal numbers times scale")
+    symmetric: bool = Field(default=False, description="W_p starts symmetric and positive")
+    scale: float = Field(
+        default=0.3, gt=0, le=10, description="W and W_p start as normal numbers times scale / sqrt(units)"
+    )
 
 
 def _reads(settings: Pretraining) -> list[str]:
@@ -122,8 +125,7 @@ TASKS = [
         metrics={
             "loss/total": Metric("sum of the two negative cosines (equation 1), -2 to 2"),
             **SPECTRA,
-            "probe/lbfgs": PROBES["probe/lbfgs"],
-            "probe/adam": PROBES["probe/adam"],
+            **PROBES,
         },
         objective="probe/lbfgs",
         data=_reads,

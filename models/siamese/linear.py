@@ -25,24 +25,24 @@ def make(settings: LinearDynamics, context: Context) -> Linear:
     return Linear(settings, context)
 
 
-def threshold(noise: float) -> float:
+def threshold(sigma: float) -> float:
     """The weight decay of W beyond which every mode collapses: 1 / (4 (1 + sigma)).
 
     Where a mode survives at rest, equation 3 leaves lambda (1 - (1 + sigma) lambda) = eta for its eigenvalue lambda
     of W_p; the left side is at most 1 / (4 (1 + sigma)).
     """
-    return 1 / (4 * (1 + noise))
+    return 1 / (4 * (1 + sigma))
 
 
-def fixpoint(noise: float, weight_decay: float) -> float:
+def fixpoint(sigma: float, eta: float) -> float:
     """The stable eigenvalue of W_p of a surviving mode: the larger root of lambda (1 - (1 + sigma) lambda) = eta.
 
     Raises ValueError beyond `threshold`, where there is none.
     """
-    inside = 1 - 4 * (1 + noise) * weight_decay
+    inside = 1 - 4 * (1 + sigma) * eta
     if inside < 0:
-        raise ValueError(f"no mode survives a weight decay of {weight_decay}: the threshold is {threshold(noise):.4g}")
-    return (1 + math.sqrt(inside)) / (2 * (1 + noise))
+        raise ValueError(f"no mode survives a weight decay of {eta}: the threshold is {threshold(sigma):.4g}")
+    return (1 + math.sqrt(inside)) / (2 * (1 + sigma))
 
 
 class Linear:
@@ -53,19 +53,21 @@ class Linear:
         self.steps = s.steps
         self.device = torch.device(context.device)
         generator = torch.Generator().manual_seed(context.seed)
-        drawn = torch.randn(2, s.dim, s.dim, generator=generator, dtype=torch.float64) * s.scale / math.sqrt(s.dim)
+        drawn = (
+            torch.randn(2, s.units, s.units, generator=generator, dtype=torch.float64) * s.scale / math.sqrt(s.units)
+        )
         w, w_p = drawn.to(self.device)
         if s.symmetric:
-            w_p = w_p @ w_p.T * math.sqrt(s.dim) / s.scale  # symmetric and positive, as the two-layer predictor's
+            w_p = w_p @ w_p.T * math.sqrt(s.units) / s.scale  # symmetric and positive, as the two-layer predictor's
         self.w, self.w_p, self.w_a = w, w_p, w.clone()
 
     def step(self, index: int) -> Mapping[str, Tensor]:
         s, w, w_p, w_a = self.settings, self.w, self.w_p, self.w_a
         # X + X' = (1 + sigma) I and X = I.
-        error = w_a - (1 + s.noise) * w_p @ w
-        eta_p = s.weight_decay if s.decay_predictor else 0.0
-        eta = s.weight_decay if s.decay_network else 0.0
-        d_p = s.rate_ratio * error @ w.T - eta_p * w_p  # equation 2
+        error = w_a - (1 + s.sigma) * w_p @ w
+        eta_p = s.eta if s.eta_acts_on != "network" else 0.0
+        eta = s.eta if s.eta_acts_on != "predictor" else 0.0
+        d_p = s.alpha_p * error @ w.T - eta_p * w_p  # equation 2
         d = w_p.T @ error - eta * w  # equation 3
         d_a = s.beta * (w - w_a)  # equation 4
         loss = self._loss()
@@ -77,7 +79,7 @@ class Linear:
     def _loss(self) -> Tensor:
         """E |W_p W x1 - W_a x2|^2 / 2 over two views x1, x2 of one x."""
         p, w_a = self.w_p @ self.w, self.w_a
-        loss: Tensor = 0.5 * (1 + self.settings.noise) * (p.square().sum() + w_a.square().sum()) - (p * w_a).sum()
+        loss: Tensor = 0.5 * (1 + self.settings.sigma) * (p.square().sum() + w_a.square().sum()) - (p * w_a).sum()
         return loss
 
     def evaluate(self) -> Evaluation:
@@ -92,12 +94,12 @@ class Linear:
         }
         if alive.any():
             metrics["linear/alignment"] = float(found.alignment[alive].mean())
-            eta = s.weight_decay if s.decay_network else 0.0
-            if eta <= threshold(s.noise):
+            eta = s.eta if s.eta_acts_on != "predictor" else 0.0
+            if eta <= threshold(s.sigma):
                 values, vectors = torch.linalg.eigh(f)
                 v = vectors[:, values > SURVIVES]
                 lambdas = (v * (self.w_p @ v)).sum(0)
-                metrics["linear/fixpoint_error"] = float((lambdas - fixpoint(s.noise, eta)).abs().max())
+                metrics["linear/fixpoint_error"] = float((lambdas - fixpoint(s.sigma, eta)).abs().max())
         arrays = {"eig_f": found.eig_f, "eig_w": found.eig_w, "alignment": found.alignment}
         return Evaluation(metrics=metrics, arrays={"linear": arrays}, model=self.state_dict())
 

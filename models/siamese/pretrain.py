@@ -175,6 +175,8 @@ class Siamese:
 
     def _snapshot(self, epoch: int) -> None:
         assert self.f is not None
+        if not (torch.isfinite(self.f).all() and torch.isfinite(network.matrix(self.predictor)).all()):
+            return  # it has diverged: the next loss says so, and the loop ends the trial
         self.log.add(epoch, self._spectrum(self.f))
         self.shown = self._on_device()
 
@@ -191,8 +193,9 @@ class Siamese:
         return self._spectrum(direct.second_moment(*h))
 
     def _on_device(self) -> dict[str, Tensor]:
-        """The last spectrum's numbers, repeated at every step until the next one."""
-        return {k: torch.tensor(v, device=self.device) for k, v in dynamics.summary(self.log.last).items()}
+        """The last spectrum's numbers, given at every step until the next; in the loop's type, which costs nothing."""
+        shown = dynamics.summary(self.log.last)
+        return {name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in shown.items()}
 
     def _features(self, images: Tensor) -> Tensor:
         parts = torch.split(images, 2000)

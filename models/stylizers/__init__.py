@@ -19,7 +19,7 @@ class Trained(Settings):
     """What the training runs share: images and optimisation."""
 
     data: Data = Field(default="photos", description="photos, coco2014 or folder:PATH")
-    size: int = Field(default=256, ge=16, le=1024, multiple_of=8, description="pixels a side")
+    size: int = Field(default=256, ge=16, le=1024, description="pixels a side")
     images: int = Field(default=0, ge=0, description="training images to draw from; 0: all there are")
     held_out: int = Field(default=16, ge=1, le=20000, description="validation images (pairs, for AdaIN)")
     steps: int = Field(ge=1, le=100_000_000)
@@ -40,15 +40,15 @@ class Decoder(Trained):
 
     method: Literal["adain", "wct", "photo_wct"]
     levels: int = Field(default=4, ge=1, le=5, description="wct, photo_wct: relu1_1 up to this block")
-    width: float = Field(default=1.0, gt=0, le=1, description="share of the encoder's channels; photo_wct needs 1")
+    slim: float = Field(default=1.0, gt=0, le=1, description="share of the encoder's channels; photo_wct needs 1")
     feature_weight: float = Field(default=1.0, ge=0, description="wct, photo_wct: lambda of the feature loss")
     style_weight: float = Field(default=10.0, ge=0, description="adain: lambda of the style loss")
     weights: Weights = "file"
 
     @model_validator(mode="after")
     def _fits(self) -> Decoder:
-        if self.method == "photo_wct" and self.width != 1:
-            raise ValueError("width: photo_wct restores the encoder's pooling places and needs its channels: 1")
+        if self.method == "photo_wct" and self.slim != 1:
+            raise ValueError("slim: photo_wct restores the encoder's pooling places and needs its channels: 1")
         if self.method == "photo_wct" and self.levels > 4:
             raise ValueError("levels: photo_wct has 4 at most")
         return self
@@ -66,21 +66,19 @@ class Optimised(Pair):
 
     method: str
     steps: int = Field(ge=1, le=100_000, description="iterations of L-BFGS")
-    photo_weight: float = Field(default=0.0, ge=0, description="of Tr(X^T L X) a pixel and channel, beside L_TV")
 
 
 class Gatys(Optimised):
     """Gatys et al. 2016: L_TV itself, minimised by L-BFGS from the content."""
 
     method: Literal["gatys"] = "gatys"
-    photo_weight: Literal[0] = 0
 
 
 class DeepPhoto(Optimised):
     """Luan et al. 2017: L_TV and the photorealism penalty."""
 
     method: Literal["deep_photo"] = "deep_photo"
-    photo_weight: float = Field(default=100.0, gt=0, description="of Tr(X^T L X) a pixel and channel, beside L_TV")
+    affine_weight: float = Field(default=100.0, gt=0, description="of Tr(X^T L X) a pixel and channel, beside L_TV")
 
 
 class FeedForward(Pair):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.task import Context, Evaluation, State
-from models.stylizers import Optimised
+from models.stylizers import DeepPhoto, Optimised
 from models.unrolled.matting import Laplacian, laplacian
 from models.unrolled.objective import Objective, Target
 from models.unrolled.pictures import evaluation, objective_of, pair_of
@@ -31,7 +31,8 @@ class OptimisedTask:
         self.objective = objective_of(s, self.device)
         self.content_13HW, self.style_13HW = pair_of(s, self.device)
         self.target = self.objective.targets(self.content_13HW, self.style_13HW)
-        self.matrix = laplacian(self.content_13HW[0]) if s.photo_weight else None
+        self.affine_weight = s.affine_weight if isinstance(s, DeepPhoto) else 0.0
+        self.matrix = laplacian(self.content_13HW[0]) if self.affine_weight else None
         self.image = self.content_13HW.clone().contiguous().requires_grad_()
         self.optimizer = torch.optim.LBFGS(
             [self.image], lr=1, max_iter=1, history_size=HISTORY, line_search_fn="strong_wolfe"
@@ -45,7 +46,7 @@ class OptimisedTask:
     def step(self, index: int) -> Mapping[str, Tensor]:
         def closure() -> Tensor:
             self.optimizer.zero_grad(set_to_none=True)
-            loss = objective(self.image, self.objective, self.target, self.matrix, self.settings.photo_weight)
+            loss = objective(self.image, self.objective, self.target, self.matrix, self.affine_weight)
             (gradient,) = torch.autograd.grad(loss, self.image)
             self.image.grad = gradient.contiguous()  # the loss network's layout is not L-BFGS's
             return loss.detach()
@@ -66,9 +67,9 @@ class OptimisedTask:
 
 
 def objective(
-    image_13HW: Tensor, measure: Objective, target: Target, matrix: Laplacian | None, photo_weight: float
+    image_13HW: Tensor, measure: Objective, target: Target, matrix: Laplacian | None, affine_weight: float
 ) -> Tensor:
-    """L_TV plus photo_weight times Tr(X^T L X) a pixel and channel, a scalar.
+    """L_TV plus affine_weight times Tr(X^T L X) a pixel and channel, a scalar.
 
     Outside [0, 1], where L_TV is flat, a square pulls back: a line search must not be able to run away.
     """
@@ -76,7 +77,7 @@ def objective(
     outside = image_13HW - image_13HW.clamp(0, 1)
     total = total + outside.square().sum()
     if matrix is not None:
-        total = total + photo_weight * _Energy.apply(image_13HW, matrix) / image_13HW.numel()  # type: ignore[no-untyped-call]
+        total = total + affine_weight * _Energy.apply(image_13HW, matrix) / image_13HW.numel()  # type: ignore[no-untyped-call]
     return total
 
 

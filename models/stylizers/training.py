@@ -145,7 +145,7 @@ def levels_of(settings: Settings) -> list[int]:
 def decoders_of(settings: Settings) -> nn.ModuleDict:
     """Fresh decoders by level ("1" to "5")."""
     unpooling = settings.method == "photo_wct"
-    return nn.ModuleDict({str(level): Decoder(level, settings.width, unpooling) for level in levels_of(settings)})
+    return nn.ModuleDict({str(level): Decoder(level, settings.slim, unpooling) for level in levels_of(settings)})
 
 
 def encoder_of(settings: Settings, device: str, dtype: torch.dtype = torch.float32) -> Vgg:

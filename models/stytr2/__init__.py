@@ -212,9 +212,10 @@ TASKS = [
             "hinge/last_step": Metric("last training step with an active hinge", better=None),
             **_per_layer(),
             "convergence/steps": Metric(
-                "steps until the validation loss is down to the baseline's final one (never: steps + 1)"
+                "steps until the validation loss is first down to the baseline's final level (never: steps + 1)"
             ),
             "convergence/area": Metric("mean over the training of the validation loss"),
+            "convergence/level": Metric("mean of the validation loss over the last fifth of its measurements"),
             "noise/total_variation": Metric("total variation of I_o", unit="grey levels"),
             "noise/flat": Metric("high-frequency energy of I_o where the content is flat (RMS)", unit="grey levels"),
             "reverse/out_of_range": Metric("pixels of I_r outside [0, 1]", unit="%"),

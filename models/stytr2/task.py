@@ -7,6 +7,7 @@ loss is the mark for its convergence, and its weights are kept beside its own fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,9 @@ MEASURED_BATCH = 8
 """Pairs per pass when validation pairs are measured; no result depends on the trial's batch size."""
 
 SHOWN_PAIRS = 4
+
+LAST_SHARE = 0.2
+"""Of the measurements of a training, those that count as its end when models are held against each other."""
 
 HINGE_POINTS = 100
 """Points of the hinges' curves."""
@@ -108,7 +112,8 @@ class TrainingTask:
         _, _, stylised, reverse = (measures.as_images(part) for part in outputs.chunk(4))
         contents = self.images.contents[self.pairs.validation[:, 0]] / 255
         metrics = {name: float(value) for name, value in final.items()}
-        metrics |= self._convergence(total)
+        level = self._level(total)
+        metrics |= self._convergence(total, level)
         metrics |= {
             "noise/total_variation": 255 * float(total_variation(outputs.chunk(4)[2].clamp(0, 1))),
             "noise/flat": measures.flat_noise(stylised, contents),
@@ -118,9 +123,9 @@ class TrainingTask:
             "model/parameters": float(sum(p.numel() for p in self.net.parameters())),
             "model/bits": 16.0 if self.dtype == torch.bfloat16 else 32.0,
         }
-        model: dict[str, Any] = {"network": weights, "total": total}
+        model: dict[str, Any] = {"network": weights, "level": level}
         if self.start is not None:
-            model["reference"] = {"network": self.start["network"], "total": self.start["total"]}
+            model["reference"] = {"network": self.start["network"], "level": self.start["level"]}
         pictures = self._pictures(stylised, reverse, contents)
         return Evaluation(metrics=metrics, images=pictures, arrays=self._hinge_curves(), model=model)
 
@@ -232,7 +237,12 @@ class TrainingTask:
         self.net.train()
         return sums, torch.cat([part for kind in kinds for part in kind]) if reverse else torch.empty(0)
 
-    def _convergence(self, final: float) -> dict[str, float]:
+    def _level(self, final: float) -> float:
+        """The validation loss where the training ends: mean over its last fifth, since one measurement is noisy."""
+        curve = [*(total for _, total in self.history), final]
+        return float(np.mean(curve[-math.ceil(LAST_SHARE * len(curve)) :]))
+
+    def _convergence(self, final: float, level: float) -> dict[str, float]:
         """What the validation curve and the hinges say of the training as a whole."""
         found: dict[str, float] = {}
         s = self.settings
@@ -245,10 +255,11 @@ class TrainingTask:
                     found |= {f"activity/{kind}/{tap}": v for tap, v in zip(TAPS[s.taps], shares, strict=True)}
         if self.history:
             curve = [*self.history, (self.steps, final)]
-            mark = float(self.start["total"]) if self.start is not None else final
+            mark = float(self.start["level"]) if self.start is not None else level
             reached = next((step for step, total in curve if total <= mark), self.steps + 1)
             found["convergence/steps"] = float(reached)
             found["convergence/area"] = float(np.mean([total for _, total in curve]))
+            found["convergence/level"] = level
         return found
 
     def _hinge_curves(self) -> dict[str, dict[str, np.ndarray]]:

@@ -40,7 +40,21 @@ def _scene(name: str) -> str:
     raise ValueError(f"unknown scene '{name}'{did_you_mean(name, video.SCENES)}, or sintel:SCENE")
 
 
+def pixels(resolution: str) -> tuple[int, int]:
+    """Height and width of "256x128", which is wide."""
+    width, height = resolution.split("x")
+    return int(height), int(width)
+
+
+def _resolution(word: str) -> str:
+    parts = word.split("x")
+    if len(parts) != 2 or not all(p.isdecimal() and SIDE <= int(p) <= 4096 for p in parts):
+        raise ValueError(f"'{word}' is no width x height in pixels like 256x128, both sides {SIDE} to 4096")
+    return word
+
+
 Data = Annotated[str, AfterValidator(_set)]
+Resolution = Annotated[str, AfterValidator(_resolution), Field(description="pixels, width x height")]
 SceneName = Annotated[str, AfterValidator(_scene)]
 
 
@@ -102,8 +116,12 @@ class Pair(Measured):
 
     content: Image = "chelsea"
     style: Image = "mosaic"
-    height: int = Field(default=256, ge=SIDE, le=4096, description="pixels")
-    width: int = Field(default=256, ge=SIDE, le=4096, description="pixels")
+    resolution: Resolution = "256x256"
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Height and width."""
+        return pixels(self.resolution)
 
 
 class Restructured(Pair):
@@ -126,8 +144,7 @@ class Film(Settings):
     method: Literal["unrolled", "adain", "wct", "photo_wct"] = "unrolled"
     scene: SceneName = Field(default="passing", description="an embedded scene, or sintel:SCENE")
     frames: int = Field(default=16, ge=3, le=1000)
-    height: int = Field(default=192, ge=SIDE, le=2048, description="pixels")
-    width: int = Field(default=256, ge=SIDE, le=2048, description="pixels")
+    resolution: Resolution = "256x192"
     style: Image = "mosaic"
     temporal: Literal["never", "inside", "after"] = Field(
         default="never", description="temporal operator: not used, after every update (unrolled alone), on the result"
@@ -137,7 +154,13 @@ class Film(Settings):
         default="exact", description="what the operator warps by: the film's own flow, or scikit-image's estimate"
     )
     photo: bool = Field(default=False, description="unrolled: photorealism operator too; photo_wct: smoothing step")
+    weights: Weights = Field(default="file", description="network of the styles: the one that was trained with")
     photo_weight: float = Field(default=50.0, ge=0, description="lambda_L")
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Height and width."""
+        return pixels(self.resolution)
 
     @model_validator(mode="after")
     def _fits(self) -> Film:
@@ -166,9 +189,7 @@ class Timed(Settings):
 
     method: Literal["unrolled", "adain", "wct", "photo_wct"] = "unrolled"
     laplacian: bool = Field(default=False, description="with whatever the method does with the matting Laplacian")
-    resolution: Annotated[str, Field(pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$")] = Field(
-        default="256x128", description="pixels, width x height"
-    )
+    resolution: Resolution = "256x128"
     repeats: int = Field(default=5, ge=1, le=1000)
     warm_up: bool = Field(default=True, description="one pass before those that count")
     iterations: int = Field(default=4, ge=1, le=16, description="unrolled: N")
@@ -182,15 +203,12 @@ class Timed(Settings):
     weights: Weights = "file"
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-        width, height = self.resolution.split("x")
-        return int(width), int(height)
+    def pixels(self) -> tuple[int, int]:
+        """Height and width."""
+        return pixels(self.resolution)
 
     @model_validator(mode="after")
     def _fits(self) -> Timed:
-        if min(self.size) < SIDE:
-            raise ValueError(f"resolution: both sides must be at least {SIDE} pixels")
         if self.laplacian and self.method in ("adain", "wct"):
             raise ValueError(f"laplacian: {self.method} does nothing with it")
         return self
@@ -211,7 +229,8 @@ def pair_data(s: Measured) -> list[str]:
 
 
 def _film_data(s: Film) -> list[str]:
-    return sorted({"video" if s.scene in video.SCENES else "sintel", "photos", "styles", "vgg16"})
+    film = "video" if s.scene in video.SCENES else "sintel"
+    return sorted({film, "photos", "styles", loss_network_data(s.weights)})
 
 
 PICTURE = {
@@ -246,6 +265,7 @@ TASKS = [
         },
         objective="loss/held_out",
         data=_unrolled_data,
+        apply="models.unrolled.apply:apply",
     ),
     TaskSpec(
         name="unrolled_picture",

@@ -39,9 +39,11 @@ class FilmTask:
         s = self.settings = settings
         self.device = context.device
         self.clip = clip_of(s)
-        style_13HW = data.tensor(data.image(s.style, s.height, s.width), self.device)
+        style_13HW = data.tensor(data.image(s.style, *s.pixels), self.device)
         self.style = data.pixels(style_13HW)
         state = needed(context.start, f"a trained {s.method}")
+        if state["settings"]["weights"] != s.weights:
+            raise ValueError(f"weights: started from a model of '{state['settings']['weights']}', not '{s.weights}'")
         if s.method == "unrolled":
             self.frame = solver_frames(Restructurable(state, self.device), style_13HW, s)
         else:
@@ -90,8 +92,8 @@ def clip_of(settings: Film) -> Clip:
     """The film of the settings: an embedded scene, or one of Sintel's."""
     s = settings
     if s.scene in video.SCENES:
-        return video.load(s.scene, s.frames, s.height, s.width)
-    return sintel.load(s.scene.removeprefix("sintel:"), s.frames, s.height, s.width)
+        return video.load(s.scene, s.frames, *s.pixels)
+    return sintel.load(s.scene.removeprefix("sintel:"), s.frames, *s.pixels)
 
 
 def solver_frames(method: Restructurable, style_13HW: Tensor, settings: Film) -> Frame:

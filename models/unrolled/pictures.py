@@ -27,8 +27,8 @@ def objective_of(settings: Measured, device: str, dtype: torch.dtype = torch.flo
 
 def pair_of(settings: Pair, device: str) -> tuple[Tensor, Tensor]:
     """Content and style, float32 [1, 3, H, W] in [0, 1]."""
-    content = data.image(settings.content, settings.height, settings.width)
-    style = data.image(settings.style, settings.height, settings.width)
+    content = data.image(settings.content, *settings.pixels)
+    style = data.image(settings.style, *settings.pixels)
     return data.tensor(content, device), data.tensor(style, device)
 
 

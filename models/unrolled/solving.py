@@ -72,11 +72,11 @@ class RestructuredTask(PairTask):
         s = self.settings
         styles, weights, masks = [self.style_13HW], None, None
         if s.second:
-            styles.append(data.tensor(data.image(s.second, s.height, s.width), self.device))
+            styles.append(data.tensor(data.image(s.second, *s.pixels), self.device))
             if s.layout == "mixed":
                 weights = [1 - s.share, s.share]
             else:
-                masks = masks_of(s.layout, s.height, s.width, self.device)
+                masks = masks_of(s.layout, *s.pixels, self.device)
         guide = self.method.guide(styles, weights, masks)
         proximal = photorealism(self.content_13HW, s.photo_weight, s.solver) if s.photo else None
         return self.method(self.content_13HW, guide, betas(s.scales), s.intensity, proximal)

@@ -115,15 +115,9 @@ def regions(styles: Sequence[Style], masks_B1HW: Sequence[Tensor]) -> list[Regio
     total = torch.stack(list(masks_B1HW)).sum(0)
     bare, double = float((total < 0.99).float().mean()), float((total > 1.01).float().mean())
     if bare or double:
-        wrong = " and ".join(
-            words
-            for share, words in (
-                (bare, f"{bare:.1%} of the pixels in none"),
-                (double, f"{double:.1%} in more than one"),
-            )
-            if share
-        )
-        raise ValueError(f"the masks must share every pixel out: {wrong}")
+        parts = [f"{bare:.1%} of the pixels in none"] * (bare > 0)
+        parts += [f"{double:.1%} of the pixels in more than one"] * (double > 0)
+        raise ValueError(f"the masks must share every pixel out: {' and '.join(parts)}")
     return [Region(mix([s], [1.0]), m) for s, m in zip(styles, masks_B1HW, strict=True)]
 
 

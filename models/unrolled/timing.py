@@ -38,9 +38,8 @@ class TimingTask:
     def evaluate(self) -> Evaluation:
         """The median of `repeats` passes after one that warms up (none if `warm_up` is off)."""
         s = self.settings
-        width, height = s.size
-        content = data.tensor(data.image(s.content, height, width), self.device)
-        style = data.tensor(data.image(s.style, height, width), self.device)
+        content = data.tensor(data.image(s.content, *s.pixels), self.device)
+        style = data.tensor(data.image(s.style, *s.pixels), self.device)
         run = prepared(s, content, style, self.device)
         with torch.no_grad():
             if s.warm_up:

@@ -214,6 +214,17 @@ def test_a_pretrained_classifier_starts_a_segmenter(pretrained: dict[str, str], 
     assert all(torch.equal(loaded[k], backbone[name]) for k, name in names)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["fanet", "focalnet_tiny", "deeplabv3plus"])
+def test_compiled_parts_are_the_same_network_by_the_same_names(network: str) -> None:
+    net = networks.segmenter(supervised(network=network), 5).eval()
+    x, names = torch.randn(1, 3, 32, 32), list(net.state_dict())
+    before = net(x)
+    networks.compile_parts(net, backend="eager")
+    assert torch.allclose(net(x), before, atol=1e-5)
+    assert list(net.state_dict()) == names
+
+
 def test_weights_of_another_network_are_refused_in_words() -> None:
     wrong = FANet(Shape(widths=(8, 16, 24, 32), depths=(1, 1, 1, 1), frm="off"))
     with pytest.raises(ValueError, match="another network"):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.siamese import dynamics
@@ -45,6 +45,7 @@ def test_real_parts_of_complex_eigenvalues_are_shown() -> None:
 
 
 @given(st.integers(1, 64), st.floats(1e-6, 1e6))
+@settings(deadline=None)
 def test_equal_modes_count_fully_and_zeros_not_at_all(modes: int, size: float) -> None:
     eigenvalues = np.array([size] * modes + [0.0] * 7 + [-1e-9 * size])
     assert dynamics.effective_rank(eigenvalues) == pytest.approx(modes, rel=1e-6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.task import Context
@@ -12,15 +12,14 @@ from models.siamese import LinearDynamics, linear
 
 
 def run(seed: int = 0, **settings: object) -> tuple[linear.Linear, dict[str, float]]:
-    task = linear.make(
-        LinearDynamics.model_validate({"steps": 2000, "step_size": 0.1, **settings}), Context("cpu", seed)
-    )
+    task = linear.make(LinearDynamics.model_validate(settings), Context("cpu", seed))
     for i in range(task.steps):
         task.step(i)
     return task, dict(task.evaluate().metrics)
 
 
 @given(st.floats(0, 2), st.floats(0, 1))
+@settings(deadline=None)
 def test_the_predicted_fixpoint_rests_and_exists_up_to_the_threshold(noise: float, share: float) -> None:
     eta = share * linear.threshold(noise)
     p = linear.fixpoint(noise, eta)
@@ -31,7 +30,7 @@ def test_the_predicted_fixpoint_rests_and_exists_up_to_the_threshold(noise: floa
 
 def test_modes_survive_below_the_threshold_and_none_above() -> None:
     assert linear.threshold(0.1) == pytest.approx(0.2273, abs=1e-4)
-    modes = {eta: run(weight_decay=eta)[1]["linear/modes"] for eta in (0.04, 0.1, 0.15, 0.2, 0.24)}
+    modes = {eta: run(eta=eta)[1]["linear/modes"] for eta in (0.04, 0.1, 0.15, 0.2, 0.24)}
     assert list(modes.values()) == sorted(modes.values(), reverse=True), "more decay, fewer modes"
     assert modes[0.04] >= 10
     assert modes[0.2] >= 1
@@ -40,7 +39,7 @@ def test_modes_survive_below_the_threshold_and_none_above() -> None:
 
 def test_survivors_sit_at_the_predicted_fixpoint_and_are_aligned() -> None:
     for eta in (0.04, 0.1):
-        _, metrics = run(weight_decay=eta, steps=3000)
+        _, metrics = run(eta=eta, steps=3000)
         assert metrics["linear/fixpoint_error"] < 1e-3
         assert metrics["linear/alignment"] == pytest.approx(1, abs=1e-4)
 
@@ -55,13 +54,13 @@ def test_the_predictor_turns_symmetric_by_itself() -> None:
 
 
 def test_a_faster_predictor_and_a_slower_target_save_modes() -> None:
-    modes = [run(weight_decay=0.15, rate_ratio=ratio)[1]["linear/modes"] for ratio in (0.1, 1.0, 10.0)]
+    modes = [run(eta=0.15, alpha_p=ratio)[1]["linear/modes"] for ratio in (0.1, 1.0, 10.0)]
     assert modes[0] < modes[1] < modes[2]
-    assert run(weight_decay=0.15, target="ema")[1]["linear/modes"] >= modes[1]
+    assert run(eta=0.15, target="ema")[1]["linear/modes"] >= modes[1]
 
 
 def test_a_step_is_the_equations() -> None:
-    s = LinearDynamics(dim=3, target="ema", beta=0.2, noise=0.3, weight_decay=0.05, rate_ratio=2, step_size=0.01)
+    s = LinearDynamics(units=3, target="ema", beta=0.2, sigma=0.3, eta=0.05, alpha_p=2, step_size=0.01)
     task = linear.make(s, Context("cpu", 1))
     w, w_p, w_a = task.w.clone(), task.w_p.clone(), task.w_a.clone() + 0.1
     task.w_a = w_a.clone()
@@ -74,7 +73,7 @@ def test_a_step_is_the_equations() -> None:
 
 
 def test_the_loss_is_the_expected_squared_distance() -> None:
-    task = linear.make(LinearDynamics(dim=4, noise=0.2), Context("cpu", 0))
+    task = linear.make(LinearDynamics(units=4, sigma=0.2), Context("cpu", 0))
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 200_000, 4, generator=generator, dtype=torch.float64)
     one, two = (x[0] + 0.2**0.5 * noise for noise in (x[1], x[2]))
@@ -87,18 +86,18 @@ def test_it_repeats_bit_for_bit_resumes_and_shares_its_start() -> None:
     again, repeated = run(steps=300)
     assert metrics == repeated
     half, _ = run(steps=150)
-    other = linear.make(LinearDynamics(steps=300, step_size=0.1), Context("cpu", 7))
+    other = linear.make(LinearDynamics(steps=300), Context("cpu", 7))
     other.load_state_dict(half.state_dict())
     for i in range(150, 300):
         other.step(i)
     assert torch.equal(other.w_p, first.w_p)
     assert torch.equal(again.w, first.w)
-    a, b = (linear.make(LinearDynamics(weight_decay=eta), Context("cpu", 0)) for eta in (0.0, 0.1))
+    a, b = (linear.make(LinearDynamics(eta=eta), Context("cpu", 0)) for eta in (0.0, 0.1))
     assert torch.equal(a.w, b.w), "trials with one seed start from the same matrices"
 
 
 def test_golden_numbers() -> None:
     """What the regression check of this project watches too."""
-    _, metrics = run(steps=4000, step_size=0.05, weight_decay=0.1)
+    _, metrics = run(steps=4000, step_size=0.05, eta=0.1)
     assert metrics["linear/modes"] == 9
     assert metrics["loss/total"] == pytest.approx(0.58350, abs=2e-4)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -47,6 +47,7 @@ def test_a_predictor_of_independent_entries_starts_at_an_asymmetry_of_the_root_o
 
 
 @given(st.integers(0, 1000), st.sampled_from(["two_layer", "linear"]))
+@settings(deadline=None)
 def test_symmetrising_makes_w_p_symmetric_and_nothing_more(seed: int, kind: Literal["two_layer", "linear"]) -> None:
     torch.manual_seed(seed)
     net = network.predictor(kind, 12, 6)
@@ -83,6 +84,7 @@ def test_decay_leaves_out_the_biases_of_linear_layers_only() -> None:
 
 
 @given(st.floats(0, 0.999), st.integers(1, 6))
+@settings(deadline=None)
 def test_the_target_follows_in_closed_form_with_its_buffers(tau: float, steps: int) -> None:
     """A still online network: after n steps, W_a = W + tau^n (W_a - W), running statistics included."""
     torch.manual_seed(0)

@@ -182,9 +182,9 @@ def test_the_best_weights_are_kept_when_asked_for() -> None:
 
 def test_convergence_is_held_against_the_baseline(baseline: Evaluation, separated: Evaluation) -> None:
     assert baseline.metrics["convergence/steps"] <= 4
-    assert separated.model["reference"]["total"] == baseline.metrics["validation/total"]
-    easy = {"network": baseline.model["network"], "total": 1e9}
-    never = {"network": baseline.model["network"], "total": 0.0}
+    assert separated.model["reference"]["level"] == baseline.metrics["convergence/level"]
+    easy = {"network": baseline.model["network"], "level": 1e9}
+    never = {"network": baseline.model["network"], "level": 0.0}
     assert trained(task("full", start=easy)).metrics["convergence/steps"] == 0
     assert trained(task("full", start=never)).metrics["convergence/steps"] == 5
 

@@ -98,7 +98,9 @@ class TestFiltering:
 
         def error(order: int) -> float:
             ones = torch.ones_like(spectrum)
-            return float((graph_filter(lambda x: spectrum * x, ones, weight, 9, order) - 1 / (1 + weight * spectrum)).abs().max())
+            return float(
+                (graph_filter(lambda x: spectrum * x, ones, weight, 9, order) - 1 / (1 + weight * spectrum)).abs().max()
+            )
 
         order = chebyshev_order(weight, 9, tolerance)
         assert error(order) <= tolerance * (1 + 1e-9)

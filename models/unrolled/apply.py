@@ -1,0 +1,97 @@
+"""A trained solver on one's own pictures: what `bench apply` calls.
+
+Shape suffixes: B batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.task import Request, State
+from models.stylizers.superresolution import bicubic, luminance
+from models.unrolled import SIDE, data
+from models.unrolled.proximal import Proximal, compose, gaussian_downsampling, low_resolution, photorealism, temporal
+from models.unrolled.solving import Restructurable
+from models.unrolled.style import Region
+from models.unrolled.textures import grey
+from models.unrolled.warping import consistent, estimated, warp
+
+TEMPORAL_WEIGHT = 0.37
+"""lambda_R of section 5.5, for films."""
+
+CONSISTENCY_WEIGHT = 50.0
+"""lambda_R of section 5.6, for enlargements."""
+
+PHOTO_WEIGHT = 50.0
+"""lambda_L of section 5.4."""
+
+
+def apply(model: State, settings: Mapping[str, Any], request: Request, device: str) -> Iterator[np.ndarray]:
+    """Stylise each content; see `bench.task.Request`. Frames of a film are held to the one before along their flow.
+
+    Raises ValueError where the request does not fit: no style, weights that do not sum to one, masks that leave
+    pixels out or overlap, pictures that are too small.
+    """
+    if not request.styles:
+        raise ValueError("no style: give at least one picture or word, --style mosaic")
+    if request.masks and request.upscale > 1:
+        raise ValueError("masks and upscale do not go together: do one after the other")
+    for what, pictures in (("content", request.contents), ("style", request.styles)):
+        for picture in pictures:
+            height, width = picture.shape[:2]
+            if min(height, width) < SIDE:
+                raise ValueError(f"a {what} is {width}x{height} pixels; both sides must be at least {SIDE}")
+    method = Restructurable(model, device)
+    if request.upscale > 1:
+        return (_enlarged(method, content, request, device) for content in request.contents)
+    guide = _guide(method, request, device)
+    return _film(method, guide, request, device) if request.film else _pictures(method, guide, request, device)
+
+
+def _guide(method: Restructurable, request: Request, device: str) -> list[Region]:
+    styles = [data.tensor(style, device) for style in request.styles]
+    if not request.masks:
+        return method.guide(styles, list(request.weights) or None)
+    masks = [torch.tensor(np.array(m), device=device).float()[None, None] / 255 for m in request.masks]
+    return method.guide(styles, None, masks)
+
+
+def _pictures(method: Restructurable, guide: list[Region], request: Request, device: str) -> Iterator[np.ndarray]:
+    for picture in request.contents:
+        content = data.tensor(picture, device)
+        proximal = photorealism(content, PHOTO_WEIGHT) if request.photo else None
+        yield data.pixels(method(content, guide, intensity=request.intensity, proximal=proximal))
+
+
+def _film(method: Restructurable, guide: list[Region], request: Request, device: str) -> Iterator[np.ndarray]:
+    last: tuple[np.ndarray, Tensor] | None = None
+    for frame in request.contents:
+        content = data.tensor(frame, device)
+        operators: list[Proximal] = [photorealism(content, PHOTO_WEIGHT)] if request.photo else []
+        if last is not None:
+            before, result = last
+            back = torch.from_numpy(estimated(before, frame, "ilk"))[None].to(device)
+            forth = torch.from_numpy(estimated(frame, before, "ilk"))[None].to(device)
+            operators.append(temporal(warp(result, back), consistent(back, forth).float(), TEMPORAL_WEIGHT))
+        proximal = compose(*operators) if operators else None
+        found = method(content, guide, intensity=request.intensity, proximal=proximal).clamp(0, 1)
+        last = (frame, found)
+        yield data.pixels(found)
+
+
+def _enlarged(method: Restructurable, picture: np.ndarray, request: Request, device: str) -> np.ndarray:
+    """Luminance by the solver with the styles as guides, its scales as in section 5.6; colours interpolated."""
+    low = data.tensor(picture, device)
+    large = bicubic(low, request.upscale)
+    height, width = large.shape[-2:]
+    downsampling = gaussian_downsampling(height, width, request.upscale)
+    hold = low_resolution(grey(luminance(low)), downsampling, CONSISTENCY_WEIGHT)
+    styles = [grey(luminance(data.tensor(style, device))) for style in request.styles]
+    guide = method.guide(styles, list(request.weights) or None)
+    found = method(grey(luminance(large)), guide, (1, 1, 1, 1, 0), request.intensity, proximal=hold)
+    return data.pixels(large + (found.mean(1, keepdim=True) - luminance(large)))

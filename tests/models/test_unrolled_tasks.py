@@ -1,0 +1,173 @@
+"""The solver's tasks from end to end at tiny sizes: training, controls, films, textures, timing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench.task import Context, Evaluation, find_task, load
+
+torch.set_num_threads(1)
+
+SMALL: dict[str, Any] = {
+    "iterations": 2,
+    "width": 4,
+    "size": 48,
+    "images": 12,
+    "held_out": 3,
+    "pairs": 2,
+    "preview_size": 48,
+    "lr": 2e-3,
+}
+
+
+def make(name: str, start: Any = None, seed: int = 0, **given: Any) -> Any:
+    spec = find_task(name)
+    return load(spec.make)(spec.settings(**given), Context("cpu", seed, start))
+
+
+def evaluated(name: str, start: Any = None, **given: Any) -> Evaluation:
+    found: Evaluation = make(name, start, **given).evaluate()
+    assert set(found.metrics) <= set(find_task(name).metrics)
+    assert all(np.isfinite(v) for v in found.metrics.values())
+    return found
+
+
+@pytest.fixture(scope="module")
+def trained() -> Any:
+    """The final state of a short training, whose updates are large enough to see."""
+    task = make("unrolled", steps=12, precision="fp32", **SMALL)
+    for i in range(12):
+        task.step(i)
+    return task.evaluate().model
+
+
+class TestTraining:
+    def test_lowers_its_loss(self) -> None:
+        task = make("unrolled", steps=15, precision="fp32", clip=1.0, **{**SMALL, "pairs": 1})
+        before = task.evaluate().metrics["loss/held_out"]
+        for i in range(15):
+            task.step(i)
+        assert task.evaluate().metrics["loss/held_out"] < before
+
+    def test_goes_on_bit_for_bit(self) -> None:
+        given = {**SMALL, "steps": 4, "precision": "fp32", "textures": True, "recolour": True, "schedule": "linear"}
+        whole, first = make("unrolled", **given), make("unrolled", **given)
+        expected = [float(whole.step(i)["loss/total"]) for i in range(4)]
+        for i in range(2):
+            first.step(i)
+        second = make("unrolled", **given)
+        second.load_state_dict(first.state_dict())
+        assert [float(second.step(i)["loss/total"]) for i in range(2, 4)] == expected[2:]
+        assert all(torch.equal(a, b) for a, b in zip(whole.net.parameters(), second.net.parameters(), strict=True))
+
+    def test_seeds_differ_and_are_measured_on_the_same_pairs(self) -> None:
+        one, two = (make("unrolled", seed=s, steps=1, precision="fp32", **SMALL) for s in (0, 1))
+        assert float(one.step(0)["loss/total"]) != float(two.step(0)["loss/total"])
+        unchanged = [t.evaluate().metrics["loss/unchanged"] for t in (one, two)]
+        assert unchanged[0] == unchanged[1]
+
+    def test_evaluation_describes_the_pairs(self) -> None:
+        found = evaluated("unrolled", steps=1, **SMALL)
+        pairs = found.arrays["pairs"]["found"]
+        assert found.metrics["loss/held_out"] == pytest.approx(pairs.mean())
+        assert found.metrics["loss/deviation"] == pytest.approx(pairs.std(ddof=1))
+
+    def test_endless_crops_need_a_number(self) -> None:
+        with pytest.raises(ValueError, match="images: give a number above 0"):
+            find_task("unrolled").settings(steps=1)
+
+
+class TestRestructuring:
+    def test_intensity_zero_is_the_content_and_more_is_farther(self, trained: Any) -> None:
+        results = [evaluated("unrolled_picture", trained, resolution="56x48", intensity=i) for i in (0.0, 0.5, 1.0)]
+        distance = [float(np.abs(r.images["stylised"].astype(float) - r.images["content"]).mean()) for r in results]
+        assert distance[0] == 0 < distance[1] < distance[2]
+
+    def test_photorealism_keeps_it_affine(self, trained: Any) -> None:
+        plain = evaluated("unrolled_picture", trained, resolution="56x48")
+        photo = evaluated("unrolled_picture", trained, resolution="56x48", photo=True)
+        assert photo.metrics["quality/affine"] < 0.5 * plain.metrics["quality/affine"]
+
+    @pytest.mark.parametrize("layout", ["mixed", "halves", "disc"])
+    def test_a_second_style_changes_the_picture(self, trained: Any, layout: str) -> None:
+        one = evaluated("unrolled_picture", trained, resolution="56x48")
+        two = evaluated("unrolled_picture", trained, resolution="56x48", second="grass", layout=layout)
+        same = evaluated("unrolled_picture", trained, resolution="56x48", second="mosaic", layout=layout)
+        assert not np.array_equal(one.images["stylised"], two.images["stylised"])
+        difference = np.abs(one.images["stylised"].astype(int) - same.images["stylised"].astype(int))
+        assert np.percentile(difference, 99) <= 1
+
+    def test_words_for_scales(self) -> None:
+        settings = find_task("unrolled_picture").settings
+        assert settings(scales="245").scales == "245"
+        for wrong in ("54", "6", "", "11"):
+            with pytest.raises(ValueError, match="scales"):
+                settings(scales=wrong)
+
+    def test_needs_a_trained_solver(self) -> None:
+        with pytest.raises(ValueError, match="this needs a trained solver"):
+            make("unrolled_picture", resolution="48x48")
+
+
+class TestFilms:
+    def test_the_temporal_operator_lowers_error_and_flicker(self, trained: Any) -> None:
+        given = {"frames": 4, "resolution": "64x48"}
+        never = evaluated("stylised_video", trained, **given).metrics
+        inside = evaluated("stylised_video", trained, temporal="inside", **given).metrics
+        after = evaluated("stylised_video", trained, temporal="after", **given).metrics
+        assert max(inside["video/error"], after["video/error"]) < never["video/error"]
+        assert inside["video/flicker"] < never["video/flicker"]
+        assert never["video/error_input"] == inside["video/error_input"]
+
+    def test_estimated_flow_serves_too(self, trained: Any) -> None:
+        given = {"frames": 3, "resolution": "64x48"}
+        never = evaluated("stylised_video", trained, **given).metrics
+        found = evaluated("stylised_video", trained, temporal="inside", flow="ilk", **given).metrics
+        assert found["video/error"] < never["video/error"]
+
+    def test_operators_compose(self, trained: Any) -> None:
+        given = {"frames": 3, "resolution": "64x48", "photo": True}
+        photo = evaluated("stylised_video", trained, **given).metrics
+        both = evaluated("stylised_video", trained, temporal="inside", **given).metrics
+        assert both["video/error"] < photo["video/error"]
+
+    def test_what_does_not_go_together_is_refused(self) -> None:
+        settings = find_task("stylised_video").settings
+        with pytest.raises(ValueError, match="wct has no updates to put an operator between"):
+            settings(method="wct", temporal="inside")
+        with pytest.raises(ValueError, match="adain has no photorealistic form"):
+            settings(method="adain", photo=True)
+
+
+class TestTextures:
+    def test_the_operator_agrees_with_what_was_given(self, trained: Any) -> None:
+        plain = evaluated("texture", method="bicubic", size=96).metrics
+        held = evaluated("texture", trained, method="unrolled", size=96, scales="none").metrics
+        assert held["quality/consistency"] > plain["quality/consistency"] + 10
+        assert held["quality/psnr"] > plain["quality/psnr"]
+
+    def test_the_truth_itself_is_beyond_measure(self) -> None:
+        from models.unrolled.textures import gram_snr
+
+        task = make("texture", method="bicubic", size=48)
+        snr = gram_snr(task.vgg, task.truth_11HW, task.truth_11HW)
+        assert all(v > 60 for v in snr.values())
+
+
+class TestTiming:
+    @pytest.mark.parametrize(
+        ("method", "laplacian"), [("unrolled", False), ("unrolled", True), ("adain", False), ("photo_wct", True)]
+    )
+    def test_times_are_measured(self, method: str, laplacian: bool) -> None:
+        given = {"resolution": "48x40", "repeats": 1, "warm_up": False, "width": 4, "levels": 2}
+        found = evaluated("stylising_time", method=method, laplacian=laplacian, **given)
+        assert found.metrics["time/stylise"] > 0
+
+    @pytest.mark.parametrize("resolution", ["48", "0x48", "16x48", "48x40x3", "-48x48"])
+    def test_resolutions_that_mean_nothing_are_refused(self, resolution: str) -> None:
+        with pytest.raises(ValueError, match="resolution"):
+            find_task("stylising_time").settings(resolution=resolution)
