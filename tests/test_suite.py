@@ -17,7 +17,7 @@ MISTAKES = [
     ("unknown task", "    task: idle", "    task: idel", "unknown task 'idel'; did you mean 'idle'?"),
     ("wrong type", "year: 2020", "year: soon", "unable to parse string as an integer"),
     ("unknown setting", "      lr: {value: [", "      lrr: {value: [", "unknown setting 'lrr'; did you mean 'lr'?"),
-    ("no source", ", source: section 1}", "}", "'source' is missing here"),
+    ("no source", "momentum], source: section 1}", "momentum]}", "'source' is missing here"),
     ("bad value", "[0.5, 0.1, 0.01", "[fast, 0.1, 0.01", "unable to parse string as a number"),
     ("unknown experiment", "    from: grid\n    rows", "    from: grit\n    rows", "unknown experiment 'grit'"),
     (
@@ -67,7 +67,7 @@ def test_a_mistake_is_placed_and_explained(project: Path, old: str, new: str, me
 
 def test_all_mistakes_are_told_at_once_and_nothing_runs(project: Path, bench: Callable[..., Ran]) -> None:
     path = project / "suites" / "toy.yaml"
-    path.write_text(path.read_text().replace("lr: {value", "rate: {value").replace("title: Loss curves\n", ""))
+    path.write_text(path.read_text().replace("lr: {value", "rate: {value").replace("    title: Loss curves\n", ""))
     ran = bench("run", "toy")
     assert ran.code == 2 and "Traceback" not in ran.err
     assert "'title' is missing here" in ran.err

@@ -55,8 +55,20 @@ def root() -> Path:
 
 def sources() -> Mapping[str, Source]:
     """Every named source. `folder:PATH` sources are not listed; `find` makes them."""
-    from bench.data import cifar, clutter, coco, imagefolder, kaggle, patches, photos, sintel, styles
-    from bench.data import video, weights, zerowaste
+    from bench.data import (
+        cifar,
+        clutter,
+        coco,
+        imagefolder,
+        kaggle,
+        patches,
+        photos,
+        sintel,
+        styles,
+        video,
+        weights,
+        zerowaste,
+    )
 
     pictures = (photos.SOURCE, styles.SOURCE, patches.SOURCE, cifar.SOURCE, *coco.SOURCES, *kaggle.SOURCES)
     scenes = (clutter.SOURCE, *zerowaste.SOURCES, imagefolder.SOURCE, video.SOURCE, sintel.SOURCE)

@@ -71,8 +71,8 @@ def get(*, progress: Progress = quiet) -> None:
     """
     if missing() is not None:
         raise DataError(
-            "imagenet1k can't be downloaded by a command: register at https://image-net.org, unpack ILSVRC 2012 and lay "
-            f"train/CLASS/*.JPEG and val/CLASS/*.JPEG (images of val sorted into their classes) under {home()}, or "
+            "imagenet1k can't be downloaded by a command: register at https://image-net.org, unpack ILSVRC 2012 and "
+            f"lay train/CLASS/*.JPEG and val/CLASS/*.JPEG (images of val sorted into their classes) under {home()}, or "
             "point RETABLE_IMAGENET1K to a folder that has them"
         )
 

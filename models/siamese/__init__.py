@@ -112,9 +112,6 @@ SPECTRA = {
 PROBES = {
     "probe/lbfgs": Metric("test accuracy of the deterministic linear probe (L-BFGS)", "higher", "%"),
     "probe/adam": Metric("test accuracy of the paper's linear probe (section 4), last epoch", "higher", "%"),
-    "probe/over_chance": Metric(
-        "accuracy of the deterministic probe over that of the same encoder untrained", "higher"
-    ),
 }
 
 TASKS = [

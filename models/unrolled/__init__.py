@@ -83,8 +83,11 @@ class Unrolled(Measured):
     )
 
     data: Data = Field(default="photos", description="photos, coco2014 or folder:PATH; contents and styles")
-    textures: bool = Field(default=False, description="half of the styles are embedded textures")
-    recolour: bool = Field(default=False, description="styles with permuted, bent and sometimes inverted channels")
+    styles: Literal["same", "textures", "patterns"] = Field(
+        default="same",
+        description="same: images of `data`; textures: half of them embedded textures; patterns: drawn patterns too",
+    )
+    recolour: bool = Field(default=False, description="styles with permuted and slightly bent channels")
     size: int = Field(default=320, ge=32, le=1024, description="pixels a side")
     images: int = Field(default=0, ge=0, description="training images to draw from; 0: all there are")
     held_out: int = Field(default=1000, ge=1, le=20000, description="validation pairs, the same for every network")

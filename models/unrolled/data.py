@@ -21,6 +21,9 @@ VALIDATION_SEED = 0
 TEXTURES = ("brick", "grass", "gravel", "retina")
 """Embedded textures that are bright enough to have a style; the others are nearly black or white."""
 
+PATTERNS = ("circles", "waves", "facets")
+"""Drawn styles that may be trained on. `mosaic` and `swirls` are left for pictures of styles that are new."""
+
 
 @lru_cache(maxsize=4)
 def training_images(data: str, size: int, count: int, held_out: int, seed: int) -> np.ndarray:
@@ -39,14 +42,14 @@ def training_images(data: str, size: int, count: int, held_out: int, seed: int) 
 
 
 @lru_cache(maxsize=4)
-def texture_images(size: int, count: int, seed: int) -> np.ndarray:
-    """`count` random crops of the embedded textures, uint8 [N, size, size, 3]."""
+def style_images(names: tuple[str, ...], size: int, count: int, seed: int) -> np.ndarray:
+    """`count` random crops of embedded styles, each as often as the others; uint8 [N, size, size, 3], read-only."""
     from PIL import Image
 
     draw = np.random.Generator(np.random.PCG64([seed, 4]))
     out = np.empty((count, size, size, 3), np.uint8)
     for i in range(count):
-        texture = styles.load(TEXTURES[i % len(TEXTURES)], styles.MASTER // 2)
+        texture = styles.load(names[i % len(names)], styles.MASTER // 2)
         side = int(draw.integers(min(size, len(texture)), len(texture) + 1))
         top, left = draw.integers(0, len(texture) - side + 1, 2)
         crop = Image.fromarray(texture[top : top + side, left : left + side])
@@ -110,10 +113,9 @@ def pixels(image_B3HW: Tensor) -> np.ndarray:
 
 
 def recoloured(image_B3HW: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image with its channels permuted, each bent by a random power, one in four inverted."""
+    """Each image with its channels permuted and each bent by a random power near one."""
     out = []
     for each in image_B3HW:
-        power = torch.exp(0.35 * torch.randn((3, 1, 1), generator=generator))
-        bent = each[torch.randperm(3, generator=generator)].clamp_min(1e-3) ** power
-        out.append(1 - bent if float(torch.rand((), generator=generator)) < 0.25 else bent)
+        power = torch.exp(0.2 * torch.randn((3, 1, 1), generator=generator))
+        out.append(each[torch.randperm(3, generator=generator)].clamp_min(1e-3) ** power)
     return torch.stack(out)

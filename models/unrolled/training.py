@@ -23,6 +23,9 @@ from models.unrolled.style import everywhere, style_of
 WARM_UP = 10
 """Steps of rising learning rate of the schedule "linear"."""
 
+EMBEDDED_STYLES = 84
+"""Crops of embedded styles that are drawn from, where they are."""
+
 VALIDATION_BATCH = 8
 
 
@@ -36,7 +39,10 @@ class UnrolledTask:
         vgg = loss_network(s.weights, self.device, self.dtype)
         self.objective = Objective(vgg, s.content_weight, s.variation_weight, s.alpha_floor)
         self.images = data.training_images(s.data, s.size, s.images, s.held_out, context.seed)
-        self.textures = data.texture_images(s.size, 48, context.seed) if s.textures else None
+        self.styles = None
+        if s.styles != "same":
+            names = data.TEXTURES + (data.PATTERNS if s.styles == "patterns" else ())
+            self.styles = data.style_images(names, s.size, EMBEDDED_STYLES, context.seed)
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(context.seed)
@@ -116,10 +122,10 @@ class UnrolledTask:
         which = torch.randint(len(self.images), (2, s.pairs), generator=g).numpy()
         content = data.tensor(self.images[which[0]])
         style = data.tensor(self.images[which[1]])
-        if self.textures is not None:
-            chosen = torch.randint(len(self.textures), (s.pairs,), generator=g).numpy()
+        if self.styles is not None:
+            chosen = torch.randint(len(self.styles), (s.pairs,), generator=g).numpy()
             swap = torch.rand((s.pairs, 1, 1, 1), generator=g) < 0.5
-            style = torch.where(swap, data.tensor(self.textures[chosen]), style)
+            style = torch.where(swap, data.tensor(self.styles[chosen]), style)
         if s.recolour:
             style = data.recoloured(style, g)
         return noisy(content, s.noise, g).to(self.device), noisy(style, s.noise, g).to(self.device)

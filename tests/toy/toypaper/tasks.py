@@ -6,9 +6,9 @@ import time
 
 import numpy as np
 import torch
-from toypaper.helper import loss
 
 from bench.task import Evaluation
+from toypaper.helper import loss
 
 
 class DescentTask:

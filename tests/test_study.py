@@ -1,0 +1,62 @@
+"""Optuna as the queue: no trial is claimed twice, even by many writers on one SQLite file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from bench import study
+from bench.plan import Trial
+from bench.schema import Experiment
+from bench.stores import Stores
+
+CLAIM = """
+import sys, optuna
+from bench import study
+found = optuna.load_study(study_name="s", storage=study.storage(sys.argv[1]), sampler=optuna.samplers.RandomSampler())
+def objective(trial):
+    if "cell" not in trial.user_attrs:
+        trial.study.stop(); raise optuna.TrialPruned
+    print(trial.user_attrs["cell"], flush=True)
+    return 0.0
+found.optimize(objective, n_trials=1000)
+"""
+
+
+def test_six_writers_claim_each_trial_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    study.prepare(Stores("", url, None, tmp_path))
+    trials = [Trial(f"{i:03}", "s", "quick", "e", "t", {"a": i}, {"a": i}, 0) for i in range(60)]
+    queue = study.Queue(study.create(study.storage(url), "s", Experiment(task="t", about="x")), study.space(trials))
+    for trial in trials:
+        queue.enqueue(trial, again=False)
+    workers = [
+        subprocess.Popen([sys.executable, "-c", CLAIM, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    outputs = [worker.communicate(timeout=120) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * 6, outputs
+    claimed = Counter(cell for out, _ in outputs for cell in out.split())
+    assert claimed == Counter(t.id for t in trials)
+    queue.refresh()
+    assert {queue.state(t.id) for t in trials} == {"done"}
+
+
+def test_a_dead_workers_trial_is_given_back_a_bounded_number_of_times(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    study.prepare(Stores("", url, None, tmp_path))
+    trial = Trial("x", "s", "quick", "e", "t", {}, {}, 0)
+    queue = study.Queue(study.create(study.storage(url), "s", Experiment(task="t", about="x")), {})
+    queue.refresh()
+    queue.enqueue(trial, again=False)
+    for _ in range(study.MAX_KILLS + 1):
+        queue.refresh()
+        assert queue.state("x") == "waiting"
+        study.give_back(queue.study, [queue.study.ask().number])
+    queue.refresh()
+    assert queue.state("x") == "failed"
+    queue.enqueue(trial, again=True)  # a person asks again
+    queue.refresh()
+    assert queue.state("x") == "waiting"
