@@ -44,7 +44,7 @@ def digest(code: Code) -> str:
 
 
 def changes(old: Code, new: Code) -> list[str]:
-    """What differs, in words: `models.fast_style.network: ResidualBlock changed`."""
+    """What differs, in words: `models.family.network: ResidualBlock changed`."""
     lines = []
     for module in sorted({*old, *new}):
         before, after = old.get(module), new.get(module)
