@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Ran
+from running import Ran
 
 Bench = Callable[..., Ran]
 GRID = ("--where", "experiment=grid,lr=0.1")

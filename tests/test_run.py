@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Ran, command, curve, finished, statuses
+from running import Ran, command, curve, finished, statuses
 
 Bench = Callable[..., Ran]
 RUN = ("run", "toy", "--no-report", "--workers", "2")
