@@ -50,8 +50,9 @@ class Trial:
     def name(self) -> str:
         """What a person reads in lists and in MLflow: `adam lr=0.001 batch_size=4 seed=0`."""
         words = [text(v) if isinstance(v, str) else f"{k}={text(v)}" for k, v in self.varied.items()]
+        said = dict.fromkeys(words or [self.experiment])  # once each: a cell is often called what its setting is
         slot = [f"search #{self.slot}"] if self.slot is not None else []
-        return " ".join([*(words or [self.experiment]), *slot, f"seed={self.seed}"])
+        return " ".join([*said, *slot, f"seed={self.seed}"])
 
     def value(self, key: str) -> Any:
         """A setting, `seed`, `cell` or `experiment` by name. KeyError when it has no such setting."""
