@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import combinations
 
+from bench.report.numbers import printed
 from bench.schema import Consistency, Suite
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One declared consistency. words: what the cells say, and where they disagree which value the text supports."""
+    """One declared consistency. words: what the cells say; support: where they disagree, which value the text fits."""
 
     name: str
     about: str
     agrees: bool
     words: str
+    support: str = ""
 
 
 def check(suite: Suite) -> list[Finding]:
@@ -47,14 +49,14 @@ def _finding(suite: Suite, name: str, declared: Consistency) -> Finding:
         stated = declared.difference
         of, minus = published(suite, stated.of), published(suite, stated.minus)
         agrees = _fits(of, minus, stated.states)
-        found = f"{_text(of)} − {_text(minus)} = {_text(_difference(of, minus))}"
-        words = f"{found} ({_place(suite, stated.of)} less {_place(suite, stated.minus)}); the text: “{stated.quote}”"
+        found = f"{_text(of)} − {_text(minus)} = {_text(float(_difference(of, minus)))}"
+        words = f"{found} ({_place(suite, stated.of)}, less {_place(suite, stated.minus)}); the text: “{stated.quote}”"
         return Finding(name, declared.about, agrees, words)
     values = {cell: published(suite, cell) for cell in declared.same}
     agrees = all(_same(a, b) for a, b in combinations(values.values(), 2))
-    words = ", ".join(f"{_place(suite, cell)}: {_text(value)}" for cell, value in values.items())
+    words = "; ".join(f"{_text(value)} ({_place(suite, cell)})" for cell, value in values.items())
     support = [] if agrees else _supported(suite, values)
-    return Finding(name, declared.about, agrees, "; ".join([words, *support]))
+    return Finding(name, declared.about, agrees, words, "; ".join(support))
 
 
 def _supported(suite: Suite, values: dict[str, float]) -> list[str]:
@@ -101,8 +103,8 @@ def _half_unit(value: float) -> Decimal:
     return Decimal(5).scaleb(min(0, exponent) - 1)
 
 
-def _text(value: float | Decimal) -> str:
-    return f"{value:g}"
+def _text(value: float) -> str:
+    return printed(value).text()
 
 
 def _place(suite: Suite, cell: str) -> str:

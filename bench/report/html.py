@@ -13,7 +13,7 @@ from html import escape
 from importlib.resources import files
 
 from bench.report.figures import Drawn
-from bench.report.markdown import MOST_COMPARISONS, capital, in_paper
+from bench.report.markdown import AGREE, MOST_COMPARISONS, capital, in_paper
 from bench.report.numbers import Number
 from bench.report.page import Page
 from bench.report.tables import Built, Entry, Footnotes, selection_lines, short_ours, tie_rule
@@ -36,6 +36,7 @@ def render(page: Page) -> str:
             _section("tables", "Tables", [_table(page, built) for built in page.tables]),
             _section("figures", "Figures", [_figure(d) for d in page.figures if d is not page.hero]),
             _section("claims", "Claims in detail", [_claim(v) for v in page.verdicts]),
+            _section("agree", AGREE, _consistency(page)),
             _section("notes", "Notes", [_list(page.book.suite.notes)] if page.book.suite.notes else []),
             _provenance(page),
             _missing(page),
@@ -119,6 +120,7 @@ def _summary(page: Page) -> str:
             _rows(["The paper says", "Our runs say", "Judged by"], rows, "lll").replace("scroll", "scroll verdicts", 1),
             _fold("How to read a verdict", f"<dl>{legend}</dl>"),
             caution,
+            f'<p>{escape(page.slips)} <a href="#agree">Details</a>.</p>' if page.slips else "",
         ],
     )
 
@@ -254,6 +256,16 @@ def _claim(verdict: Verdict) -> str:
     elif verdict.judged:
         body.append(f'<p class="quiet">{escape(capital(verdict.judged[0].comparison.numbers))}.</p>')
     return "\n".join([*body, "</article>"])
+
+
+def _consistency(page: Page) -> list[str]:
+    rows = []
+    for finding in page.consistency:
+        says = "agree" if finding.agrees else "<b>disagree</b>"
+        words = finding.words + (f". {capital(finding.support)}" if finding.support else "")
+        rows.append([escape(finding.about), says, escape(words)])
+    head = ["quantity", "values", "as published"]
+    return [f"<p>{escape(page.slips)}</p>", _rows(head, rows, "lll")] if rows else []
 
 
 def _provenance(page: Page) -> str:

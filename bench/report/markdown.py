@@ -14,6 +14,7 @@ from bench.report.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
 MOST_COMPARISONS = 12
 FOLD_ABOVE = 12
 """Longer lists are folded; they are all there."""
+AGREE = "Do the paper's numbers agree?"
 
 
 def render(page: Page, folder: str) -> str:
@@ -25,7 +26,8 @@ def render(page: Page, folder: str) -> str:
         *_section("Tables", [_table(page, built) for built in page.tables]),
         *_section("Figures", [_figure(page, drawn, folder) for drawn in page.figures]),
         *_section("Claims in detail", [_claim(v) for v in page.verdicts]),
-        *_section("Notes", ["\n".join(f"- {_escape(note)}" for note in page.book.suite.notes)]),
+        *_section(AGREE, [_consistency(page)]),
+        *_section("Notes", ["\n".join(f"- {escape(note)}" for note in page.book.suite.notes)]),
         _provenance(page),
         _missing(page),
         _again(page),
@@ -41,22 +43,20 @@ def _section(title: str, parts: Sequence[str]) -> list[str]:
 def _head(page: Page) -> str:
     suite, paper = page.book.suite, page.book.suite.paper
     link = paper.url or (f"https://doi.org/{paper.doi}" if paper.doi else "")
-    title = f"[{_escape(paper.title)}]({link})" if link else f"*{_escape(paper.title)}*"
-    where = ", ".join(filter(None, [_escape(paper.venue), str(paper.year)]))
+    title = f"[{escape(paper.title)}]({link})" if link else f"*{escape(paper.title)}*"
+    where = ", ".join(filter(None, [escape(paper.venue), str(paper.year)]))
     lines = [
-        f"# {_escape(paper.title)}",
-        f"{_escape(suite.about)}",
-        f"{_escape(', '.join(paper.authors))}: {title}, {where}.",
-        f"**Scale `{page.scale}`**: {_escape(suite.scales[page.scale].about)}",
-        f"{_escape(page.status)}." + (f" {page.effort}." if page.effort else "") + _machine(page),
+        f"# {escape(paper.title)}",
+        f"{escape(suite.about)}",
+        f"{escape(', '.join(paper.authors))}: {title}, {where}.",
+        f"**Scale `{page.scale}`**: {escape(suite.scales[page.scale].about)}",
+        f"{escape(page.status)}." + (f" {page.effort}." if page.effort else "") + _machine(page),
     ]
     return "\n\n".join(lines)
 
 
 def _machine(page: Page) -> str:
-    facts = {fact.name: fact.value for fact in page.facts}
-    device = facts.get("gpu") or (facts.get("cpu") if facts.get("device", "cpu") == "cpu" else facts.get("device"))
-    return f" On {_escape(device)}." if device else ""
+    return f" On {escape(page.machine)}." if page.machine else ""
 
 
 def _summary(page: Page) -> str:
@@ -65,8 +65,8 @@ def _summary(page: Page) -> str:
     rows = []
     for verdict in page.verdicts:
         quote = _clip(verdict.claim.quote, 120)
-        name = f"[{_escape(quote)}](#{slug(verdict.name)})"
-        rows.append([name, f"{SYMBOLS[verdict.word]}&nbsp;{_glue(verdict.label)}", _escape(_clip(verdict.basis, 170))])
+        name = f"[{escape(quote)}](#{slug(verdict.name)})"
+        rows.append([name, f"{SYMBOLS[verdict.word]}&nbsp;{_glue(verdict.label)}", escape(_clip(verdict.basis, 170))])
     used = [w for w in WORDS if any(v.word == w for v in page.verdicts)]
     legend = "; ".join(f"{SYMBOLS[w]} *{w}*: {MEANINGS[w]}" for w in used)
     return "\n\n".join(
@@ -75,6 +75,7 @@ def _summary(page: Page) -> str:
             f"Of {len(page.verdicts)} claims: {page.tally}.",
             _rows(["The paper says", "Our runs say", "Judged by"], rows, "lll"),
             f"<sub>{legend}.</sub>" + (f"\n\n> {page.caution}" if page.caution else ""),
+            *([f"{escape(page.slips)} [Details](#{slug(AGREE)})."] if page.slips else []),
         ]
     )
 
@@ -90,24 +91,24 @@ def _hero(page: Page, folder: str) -> str:
 def _picture(drawn: Drawn, folder: str) -> str:
     picture = drawn.picture
     if picture is None:
-        return f"> *Not drawn.* {_escape(drawn.problem)}"
+        return f"> *Not drawn.* {escape(drawn.problem)}"
     return f'<img src="{folder}/{picture.file}" width="{picture.width}" alt="{_attribute(picture.alt)}">'
 
 
 def _caption(drawn: Drawn) -> str:
     figure = drawn.figure
-    parts = [f"**{_escape(drawn.name)}**: {_escape(figure.title)}."]
-    parts += [f"{_escape(capital(drawn.reading))}."] if drawn.reading else []
-    parts += [_escape(figure.note)] if figure.note else []
+    parts = [f"**{escape(drawn.name)}**: {escape(figure.title)}."]
+    parts += [f"{escape(capital(drawn.reading))}."] if drawn.reading else []
+    parts += [escape(figure.note)] if figure.note else []
     parts += [_source(figure.source)]
     text = " ".join(parts)
     if drawn.gaps and drawn.picture:
-        text += "\n\n<sub>Missing here: " + "; ".join(_escape(gap) for gap in drawn.gaps) + ".</sub>"
+        text += "\n\n<sub>Missing here: " + "; ".join(escape(gap) for gap in drawn.gaps) + ".</sub>"
     return text
 
 
 def _source(source: str) -> str:
-    return f"*{_escape(in_paper(source))}*"
+    return f"*{escape(in_paper(source))}*"
 
 
 def in_paper(source: str) -> str:
@@ -121,7 +122,7 @@ def capital(words: str) -> str:
 
 
 def _figure(page: Page, drawn: Drawn, folder: str) -> str:
-    heading = f"### {_escape(drawn.name)}: {_escape(drawn.figure.title)}"
+    heading = f"### {escape(drawn.name)}: {escape(drawn.figure.title)}"
     if page.hero is drawn:
         return f"{heading}\n\nShown [at the top](#what-was-reproduced)." if page.verdicts else ""
     return "\n\n".join([heading, _picture(drawn, folder), _caption(drawn)])
@@ -129,20 +130,20 @@ def _figure(page: Page, drawn: Drawn, folder: str) -> str:
 
 def _table(page: Page, built: Built) -> str:
     table = built.table
-    heading = f"### {_escape(built.name)}: {_escape(table.title)}"
+    heading = f"### {escape(built.name)}: {escape(table.title)}"
     notes = Footnotes()
-    head, align = [_escape(table.rows) if isinstance(table.rows, str) else ""], "l"
+    head, align = [escape(table.rows) if isinstance(table.rows, str) else ""], "l"
     for name in table.columns:
-        label = _escape(built.heading(name))
+        label = escape(built.heading(name))
         if name in built.with_published:
-            head += [f"{label}<br>{_escape(built.published_heading(name))}", f"{label}<br>**ours**"]
+            head += [f"{label}<br>{escape(built.published_heading(name))}", f"{label}<br>**ours**"]
             align += "rr"
         else:
             head.append(label)
             align += "r"
     rows = []
     for key, label in built.rows.items():
-        row = [_escape(label)]
+        row = [escape(label)]
         for name in table.columns:
             entry = built.entries[key][name]
             if name in built.with_published:
@@ -151,18 +152,18 @@ def _table(page: Page, built: Built) -> str:
         rows.append(row)
     parts = [heading]
     if built.problem:
-        parts.append(f"> Not run at scale `{page.scale}`: {_escape(built.problem)}")
+        parts.append(f"> Not run at scale `{page.scale}`: {escape(built.problem)}")
     parts.append(_rows(head, rows, align))
     said = [f"Ours: mean ± standard deviation over {built.n} seeds."] if built.n > 1 else []
     said += ["Ours: one seed."] if built.n == 1 else []
-    said += [_escape(table.note)] if table.note else []
+    said += [escape(table.note)] if table.note else []
     said += (
         [page.caution] if page.caution and built.n and any(_is_metric(built, c) for c in built.with_published) else []
     )
     said += [_source(table.source)]
     parts.append(" ".join(said))
     if notes.words:
-        parts.append("<br>\n".join(f"<sup>{mark}</sup> {_escape(words)}" for words, mark in notes.words.items()))
+        parts.append("<br>\n".join(f"<sup>{mark}</sup> {escape(words)}" for words, mark in notes.words.items()))
     parts += _selection(built)
     return "\n\n".join(parts)
 
@@ -186,7 +187,7 @@ def _ours(built: Built, column: str, entry: Entry, notes: Footnotes) -> str:
 
 
 def _spell(value: Number | str) -> str:
-    return value.text().replace(" ", "&nbsp;") if isinstance(value, Number) else _escape(value)
+    return value.text().replace(" ", "&nbsp;") if isinstance(value, Number) else escape(value)
 
 
 def _selection(built: Built) -> list[str]:
@@ -194,25 +195,25 @@ def _selection(built: Built) -> list[str]:
     if not lines:
         return []
     first = next(c for choices in built.selections.values() for c in choices)
-    rows = [[_escape(s) for s in (x.row, x.chosen, x.value, x.ties, x.spread, x.lost)] for x in lines]
+    rows = [[escape(s) for s in (x.row, x.chosen, x.value, x.ties, x.spread, x.lost)] for x in lines]
     body = _rows(["", "chosen", first.metric, "ties with it", "highest / lowest", "lost cells"], rows, "llrlrl")
     title = f"How the best cell over {', '.join(first.over)} was chosen: ties and spread"
-    return [f"<details><summary>{_escape(title)}</summary>\n\n{body}\n\n{tie_rule(built)}\n\n</details>"]
+    return [f"<details><summary>{escape(title)}</summary>\n\n{body}\n\n{tie_rule(built)}\n\n</details>"]
 
 
 def _claim(verdict: Verdict) -> str:
     claim = verdict.claim
     parts = [
         f"### {verdict.name}",
-        f"> {_escape(claim.quote)}",
-        f"{SYMBOLS[verdict.word]} **{verdict.label}**. {_escape(capital(verdict.basis))}.",
+        f"> {escape(claim.quote)}",
+        f"{SYMBOLS[verdict.word]} **{verdict.label}**. {escape(capital(verdict.basis))}.",
     ]
-    said = [_escape(capital(note)) + "." for note in verdict.notes]
-    said += [f"Read as: {_escape(claim.note)}"] if claim.note else []
+    said = [escape(capital(note)) + "." for note in verdict.notes]
+    said += [f"Read as: {escape(claim.note)}"] if claim.note else []
     parts.append(" ".join([*said, _source(claim.source)]))
     if len(verdict.judged) > 1:
         rows = [
-            [_escape(j.comparison.label), _escape(j.comparison.numbers), _escape(j.shown), j.outcome]
+            [escape(j.comparison.label), escape(j.comparison.numbers), escape(j.shown), j.outcome]
             for j in verdict.judged[:MOST_COMPARISONS]
         ]
         body = _rows(["statement", "values", "difference or ratio", "says"], rows, "llll")
@@ -221,21 +222,31 @@ def _claim(verdict: Verdict) -> str:
         title = f"{len(verdict.judged)} comparisons, the worst first"
         parts.append(f"<details><summary>{title}</summary>\n\n{body}{more}\n\n</details>")
     elif verdict.judged:
-        parts.append(f"{_escape(capital(verdict.judged[0].comparison.numbers))}.")
+        parts.append(f"{escape(capital(verdict.judged[0].comparison.numbers))}.")
     return "\n\n".join(parts)
 
 
+def _consistency(page: Page) -> str:
+    """Published values that state one thing, side by side. No run of ours is in it."""
+    if not page.consistency:
+        return ""
+    rows = []
+    for finding in page.consistency:
+        says = "agree" if finding.agrees else "**disagree**"
+        words = finding.words + (f". {capital(finding.support)}" if finding.support else "")
+        rows.append([escape(finding.about), says, escape(words)])
+    return "\n\n".join([escape(page.slips), _rows(["quantity", "values", "as published"], rows, "lll")])
+
+
 def _provenance(page: Page) -> str:
-    rows = [[_escape(fact.name), _escape(fact.value)] for fact in page.facts]
+    rows = [[escape(fact.name), escape(fact.value)] for fact in page.facts]
     parts = ["## Where the numbers come from"]
     if rows:
         parts.append(_rows(["", ""], rows, "ll"))
-    runs = [
-        [_escape(d.name), _escape(d.task), _escape(d.size), _escape(d.varied), _escape(d.about)] for d in page.declared
-    ]
+    runs = [[escape(d.name), escape(d.task), escape(d.size), escape(d.varied), escape(d.about)] for d in page.declared]
     if runs:
         parts.append(_rows(["experiment", "task", "size", "varied", "about"], runs, "lllll"))
-        fixed = "\n".join(f"- {_escape(d.name)}: {_escape(d.fixed)}" for d in page.declared if d.fixed)
+        fixed = "\n".join(f"- {escape(d.name)}: {escape(d.fixed)}" for d in page.declared if d.fixed)
         parts.append(f"<details><summary>Fixed settings</summary>\n\n{fixed}\n\n</details>")
     return "\n\n".join(parts) if len(parts) > 1 else ""
 
@@ -243,7 +254,7 @@ def _provenance(page: Page) -> str:
 def _missing(page: Page) -> str:
     parts = ["## What is missing"]
     if page.trouble:
-        rows = [[_escape(t.experiment), _escape(t.cell), t.seed, _escape(t.what)] for t in page.trouble]
+        rows = [[escape(t.experiment), escape(t.cell), t.seed, escape(t.what)] for t in page.trouble]
         body = _rows(["experiment", "cell", "seed", "what"], rows, "llrl")
         if len(rows) > FOLD_ABOVE:
             title = f"{len(rows)} trials that diverged, failed, are stale or were not run"
@@ -253,7 +264,7 @@ def _missing(page: Page) -> str:
         parts.append("Nothing: every trial of this scale finished, with the code as it stands.")
     if page.elsewhere:
         parts.append("Declared for other scales only:")
-        parts.append("\n".join(f"- {_escape(what)}: {_escape(why)}" for what, why in page.elsewhere))
+        parts.append("\n".join(f"- {escape(what)}: {escape(why)}" for what, why in page.elsewhere))
     return "\n\n".join(parts)
 
 
@@ -275,7 +286,7 @@ def _clip(words: str, most: int) -> str:
     return words if len(words) <= most else words[: most - 1].rsplit(" ", 1)[0] + " …"
 
 
-def _escape(words: str) -> str:
+def escape(words: str) -> str:
     """Plain words as Markdown: nothing in them is markup, and they stay on one line."""
     words = " ".join(str(words).split())
     words = re.sub(r"([\\`*\[\]|~$])", r"\\\1", words)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.report import figures, tables, verdicts, views
+from bench.report import consistency, figures, tables, verdicts, views
+from bench.report.consistency import Finding
 from bench.report.figures import Drawn
 from bench.report.numbers import counted, duration
 from bench.report.tables import Built
@@ -60,6 +61,7 @@ class Page:
     facts: list[Fact]
     trouble: list[Trouble]
     declared: list[Declared]
+    consistency: list[Finding]
     elsewhere: list[tuple[str, str]]
     status: str
     effort: str
@@ -85,6 +87,23 @@ class Page:
         return ", ".join(f"{found.count(w)} {w}" for w in WORDS if w in found)
 
     @property
+    def machine(self) -> str:
+        """What the runs were computed on, or an empty text."""
+        facts = {fact.name: fact.value for fact in self.facts}
+        return facts.get("gpu") or facts.get("cpu" if facts.get("device", "cpu") == "cpu" else "device", "")
+
+    @property
+    def slips(self) -> str:
+        """Whether published values that state one thing agree, in a sentence; empty where the suite declares none."""
+        if not self.consistency:
+            return ""
+        wrong = [finding.about for finding in self.consistency if not finding.agrees]
+        total = counted(len(self.consistency), "check")
+        if not wrong:
+            return f"The paper's own numbers agree in {total}."
+        return f"The paper's own numbers disagree in {len(wrong)} of {total}: {'; '.join(wrong)}."
+
+    @property
     def hero(self) -> Drawn | None:
         """The first figure of pictures that could be drawn."""
         return next((d for d in self.figures if d.figure.kind == "images" and d.picture), None)
@@ -103,6 +122,7 @@ def gather(results: Results, *, draw: bool = True) -> Page:
         facts=_facts(results, trials),
         trouble=_trouble(trials),
         declared=_declared(book),
+        consistency=consistency.check(book.suite),
         elsewhere=_elsewhere(book),
         status=views.say_states(trials),
         effort=_effort(trials),

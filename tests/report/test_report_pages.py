@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 import sys
@@ -66,6 +67,24 @@ def test_everything_that_went_wrong_is_listed(written: Path) -> None:
             assert words in text
         assert "40 hours on one GPU" in text
         assert "6c1f2d0e8a" in text and "Imagined CPU" in text
+
+
+def test_published_values_that_disagree_are_shown_and_announced(tmp_path: Path) -> None:
+    longer = {"of": "table1/rprop/time", "minus": "table1/adagrad/time", "states": 3, "quote": "three hours longer"}
+    declared = {
+        "adam-rate": {"about": "best learning rate of Adam", "same": ["table1/adam/lr", "table1/adadelta/lr"]},
+        "rprop-hours": {"about": "hours of RProp over AdaGrad", "difference": longer},
+    }
+    suite = suite_with(consistency=declared, figures={})
+    report.write(results(tmp_path / "artifacts", suite), tmp_path, ["md", "html"])
+    for name, mark in (("quick.md", "**disagree**"), ("quick.html", "<b>disagree</b>")):
+        text = html.unescape((tmp_path / "paintings" / name).read_text())
+        said = "The paper's own numbers disagree in 1 of 2 checks: best learning rate of Adam."
+        assert text.count(said) == 2
+        assert text.index(said) < text.index("Do the paper's numbers agree?")
+        assert text.count(mark) == 1
+        assert "0.001 (Table 1, Adam, lr); 0.1 (Table 1, AdaDelta, lr)" in text
+        assert "8.6 − 5.6 = 3 (Table 1, RProp, time, less Table 1, AdaGrad, time)" in text
 
 
 class _Balanced(HTMLParser):
