@@ -336,7 +336,9 @@ def _conclude(
     recorder.artifacts(_files(worker, trial, evaluation))
     elapsed = time.perf_counter() - began
     engine["time/logging"] = 100 * recorder.spent / max(elapsed, 1e-9)
-    recorder.log(progress.index, progress.seconds, {**evaluation.metrics, **engine})
+    # Later than the last point of the curves, which is at the same step: of two values at one time MLflow calls the
+    # higher one the latest, and a metric that steps and evaluation both measure would keep the steps'.
+    recorder.log(progress.index, progress.seconds + 0.002, {**evaluation.metrics, **engine})
     recorder.flush()
     recorder.tag(outcome=kind, reason=reason)
     if claimed.study._storage.get_trial(claimed._trial_id).state != TrialState.RUNNING:

@@ -212,6 +212,16 @@ def test_a_trial_starts_from_the_state_of_another(project: Path, bench: Bench) -
     assert first == pytest.approx(source["metrics"]["loss/final"], rel=1e-6)
 
 
+def test_what_the_evaluation_measures_is_what_counts(project: Path, bench: Bench) -> None:
+    """Also where steps measure the same, higher, at the same last step."""
+    code = project / "toypaper" / "tasks.py"
+    code.write_text(code.read_text().replace('{"loss/final": final}', '{"loss/final": final, "loss/total": final - 9}'))
+    assert bench(*RUN, "--where", "method=plain,lr=0.1,seed=0,experiment=grid").code == 0
+    (trial,) = finished(project)
+    found = bench("show", "toy", trial, "--json").json["metrics"]
+    assert found["loss/total"] == pytest.approx(found["loss/final"] - 9)
+
+
 def test_runs_are_logged_as_mlflow_shows_them(project: Path, bench: Bench) -> None:
     assert bench(*RUN, "--where", "method=momentum,lr=0.1,seed=1").code == 0
     from mlflow import MlflowClient
