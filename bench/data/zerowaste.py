@@ -1,7 +1,7 @@
 """ZeroWaste-f: frames of a waste sorting belt with five classes per pixel, and any set in the same layout.
 
 Bashkirova et al., "ZeroWaste dataset: towards deformable object segmentation in cluttered scenes", CVPR 2022;
-https://zenodo.org/records/6269104. Two layouts are read, at any depth of three folders under the set's home:
+https://zenodo.org/records/6412647. Two layouts are read, at any depth of three folders under the set's home:
 the release's own (`train/data/*.PNG`, `train/sem_seg/*.PNG`, `train/labels.json`) and the one that
 MMSegmentation configurations use (`images/train/*`, `annotations/train/*`). Endings may be in either case.
 """
@@ -32,10 +32,14 @@ IGNORE = 255
 """Index of pixels that count neither in training nor in evaluation."""
 
 COUNTS: dict[Split, int] = {"train": 3002, "val": 572, "test": 929}
-"""Frames of the release that papers report on; an earlier one has 1245, 312 and 317."""
+"""Frames of the release that papers report on (1.2.1, "final"); the first one has 1245, 312 and 317."""
+
+RECORD = "https://zenodo.org/records/6412647"
 
 ARCHIVE = Remote(
-    "https://zenodo.org/records/6269104/files/zerowaste-f.zip?download=1", md5="1c79def717335a098d99c8bf01c19abf"
+    f"{RECORD}/files/zerowaste-f-final.zip?download=1",
+    size_bytes=7_518_242_799,
+    md5="e26e31a58080bca6782dca0e56074c5d",
 )
 
 
@@ -118,7 +122,7 @@ def missing() -> str | None:
 
 
 def get(*, progress: Progress = quiet, keep_archive: bool = False) -> None:
-    """Download (7 GB), verify, unpack and check the release; goes on where it was broken off. Raises DataError."""
+    """Download (7.5 GB), verify, unpack and check the release; goes on where it was broken off. Raises DataError."""
     import zipfile
 
     from filelock import FileLock
@@ -221,6 +225,8 @@ def _unpack(archive: object, target: Path, progress: Progress) -> None:
         parts = PurePosixPath(member.filename).parts
         if ".." in parts or PurePosixPath(member.filename).is_absolute():
             raise DataError(f"{archive.filename} would write outside its folder ({member.filename}): not unpacked")
+        if member.flag_bits & 1:
+            raise DataError(f"{archive.filename} is encrypted: unpack it by hand under {home()}")
         file = target.joinpath(*parts)
         if not (file.is_file() and file.stat().st_size == member.file_size):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -239,14 +245,15 @@ def _missing_unlabelled() -> str | None:
 
 
 def get_unlabelled(*, progress: Progress = quiet) -> None:
-    """Check that ZeroWaste-s is there: no archive of it with a published checksum is known, so it can't be fetched.
+    """Check that ZeroWaste-s is there: its archive is split over several files, which `zipfile` can't read.
 
     Raises DataError with what to do.
     """
     if _missing_unlabelled() is not None:
         raise DataError(
-            "zerowaste-s can't be downloaded by a command: follow the links at https://ai.bu.edu/zerowaste and unpack "
-            f"the frames under {unlabelled_home()}, or point RETABLE_ZEROWASTE_S to them"
+            "zerowaste-s can't be fetched by a command, its archive comes in parts: get zerowaste-s-parts.* from "
+            f"{RECORD}, join and unpack them as its page says under {unlabelled_home()}, or point RETABLE_ZEROWASTE_S "
+            "to the frames"
         )
 
 
@@ -254,13 +261,13 @@ SOURCES = (
     Source(
         name="zerowaste-f",
         about="ZeroWaste-f: 4503 frames of a sorting belt, 1920 x 1080, five classes per pixel",
-        licence="CC BY-NC 4.0 (https://ai.bu.edu/zerowaste)",
-        version=lambda: f"zenodo-6269104-{ARCHIVE.md5[:12]}",
+        licence="CC BY-NC 4.0 by its authors' page (https://ai.bu.edu/zerowaste), CC BY 4.0 by its record",
+        version=lambda: f"zenodo-6412647-{ARCHIVE.md5[:12]}",
         missing=missing,
         get=get,
         embedded=False,
-        url="https://zenodo.org/records/6269104",
-        size_bytes=6_980_000_000,
+        url=RECORD,
+        size_bytes=ARCHIVE.size_bytes,
     ),
     Source(
         name="zerowaste-s",

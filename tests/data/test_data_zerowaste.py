@@ -213,6 +213,21 @@ def test_get_says_when_the_set_is_not_the_published_one(archive: Path, monkeypat
         zerowaste.get()
 
 
+def test_an_encrypted_archive_is_said(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1  # the flags of the first member in the archive's directory
+    archive.write_bytes(data)
+    serve(archive, monkeypatch)
+    with pytest.raises(DataError, match="is encrypted: unpack it by hand"):
+        zerowaste.get()
+
+
+def test_what_is_downloaded_is_the_release_that_papers_report_on() -> None:
+    assert zerowaste.ARCHIVE.url.endswith("6412647/files/zerowaste-f-final.zip?download=1")
+    assert sum(zerowaste.COUNTS.values()) == 4503
+    assert zerowaste.SOURCES[0].size_bytes == zerowaste.ARCHIVE.size_bytes == 7_518_242_799
+
+
 def test_an_archive_cannot_write_elsewhere(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(archive, "a") as opened:
         opened.writestr("../outside.PNG", b"")
