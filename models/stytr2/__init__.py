@@ -216,6 +216,7 @@ TASKS = [
             ),
             "convergence/area": Metric("mean over the training of the validation loss"),
             "convergence/level": Metric("mean of the validation loss over the last fifth of its measurements"),
+            "preservation/ssim": Metric("SSIM of the grey values of I_o and I_c (1: equal)", better="higher"),
             "noise/total_variation": Metric("total variation of I_o", unit="grey levels"),
             "noise/flat": Metric("high-frequency energy of I_o where the content is flat (RMS)", unit="grey levels"),
             "reverse/out_of_range": Metric("pixels of I_r outside [0, 1]", unit="%"),

@@ -76,9 +76,16 @@ def difference(a: Tensor, b: Tensor, norm: Norm = "l2", reduction: Reduction = "
     mean: over all entries. norm: summed over an image's entries, mean over the batch.
     """
     loss = F.mse_loss if norm == "l2" else F.l1_loss
+    a, b = _as_stored(a.float()), _as_stored(b.float())
     if reduction == "mean":
-        return loss(a.float(), b.float())
-    return loss(a.float(), b.float(), reduction="sum") / len(a)
+        return loss(a, b)
+    return loss(a, b, reduction="sum") / len(a)
+
+
+def _as_stored(x: Tensor) -> Tensor:
+    """[B, C, H, W] in the order of channels-last memory. torch's gradients of these losses come out contiguous, and
+    the loss network's backward pass takes three times as long over gradients that are not laid out as it is."""
+    return x.permute(0, 2, 3, 1) if x.dim() == 4 else x
 
 
 def content_loss(
@@ -167,7 +174,7 @@ def separability(
     terms: list[Tensor] = []
     content_active, content_distance, stats_active, stats_distance = {}, {}, {}, {}
     for layer in layers:
-        d_BF = (output[layer].float() - reverse[layer].float()).flatten(1)
+        d_BF = _as_stored(output[layer].float() - reverse[layer].float()).flatten(1)
         squared_B = d_BF.square().sum(1)
         if norm == "l1":
             gap_B = margin - d_BF.abs().sum(1)

@@ -58,6 +58,15 @@ def similarity(a: np.ndarray, b: np.ndarray) -> float:
     return float(structural_similarity(np.clip(a, 0, 1), np.clip(b, 0, 1), channel_axis=2, data_range=1.0))
 
 
+def preservation(outputs: np.ndarray, contents: np.ndarray) -> float:
+    """Mean SSIM of the grey values of outputs and contents: what is left of the drawing, whatever its colours."""
+    greys = [
+        (output.mean(axis=2, keepdims=True), content.mean(axis=2, keepdims=True))
+        for output, content in zip(np.clip(outputs, 0, 1), contents, strict=True)
+    ]
+    return float(np.mean([similarity(a, b) for a, b in greys]))
+
+
 def feature_distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> Tensor:
     """Distance of features of two batches, float32 [B]: 0 for equal images, 4 at most.
 

@@ -115,6 +115,7 @@ class TrainingTask:
         level = self._level(total)
         metrics |= self._convergence(total, level)
         metrics |= {
+            "preservation/ssim": measures.preservation(stylised, contents),
             "noise/total_variation": 255 * float(total_variation(outputs.chunk(4)[2].clamp(0, 1))),
             "noise/flat": measures.flat_noise(stylised, contents),
             "reverse/out_of_range": measures.out_of_range(reverse),

@@ -49,6 +49,12 @@ def test_similarity_of_equal_and_different_images() -> None:
     assert measures.similarity(noisy(0.2)[0], noisy(0.2, seed=5)[0]) < 0.5
 
 
+def test_a_recoloured_content_is_preserved_and_noise_is_not() -> None:
+    content = np.random.default_rng(4).random((1, 32, 32, 3)) * [0.2, 0.3, 0.4]
+    assert measures.preservation(content[..., ::-1], content) == pytest.approx(1)  # channels swapped, grey as it was
+    assert measures.preservation(noisy(0.2), content) < 0.3
+
+
 def test_the_feature_distance_ignores_scale_and_ends_at_four() -> None:
     f = {"a": torch.rand(2, 3, 4, 4) + 0.1}
     assert measures.feature_distance(f, {"a": 7 * f["a"]}).abs().max() < 1e-6
