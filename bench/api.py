@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,14 +98,26 @@ def report(
     out: Path | None = None,
     formats: Sequence[str] = ("md",),
 ) -> Path | None:
-    """Write a suite's report from MLflow alone; the path of its page, or None when nothing has run yet."""
+    """Write a suite's report from MLflow alone, and the ledger of the folder it goes to.
+
+    The path of the page (of the first format), or None when nothing has run yet. A broken suite beside this one
+    leaves the ledger as it was, with a warning: the report itself is whole.
+    """
+    from bench import ledger
     from bench import report as reporting
 
     file = suite.load(file) if not isinstance(file, SuiteFile) else file
     found = results(file, scale=scale, seeds=seeds, overrides=overrides, tracking=tracking)
     if not (found.trials["run_id"] != "").any():
         return None
-    return reporting.write(found, out or file.project / "reports", formats)
+    folder = out or file.project / "reports"
+    page = reporting.write(found, folder, formats)
+    if "md" in formats:
+        try:
+            ledger.write(ledger.read(folder, sorted(file.path.parent.glob("*.yaml"))), folder)
+        except (suite.SuiteError, ledger.LedgerError) as error:
+            warnings.warn(f"{folder / 'README.md'} was not written: {error}", stacklevel=2)
+    return page
 
 
 def cores() -> int:

@@ -42,6 +42,10 @@ class Constant(Closed):
 Constants = dict[str, Constant]
 
 
+class NotRebuilt(Closed):
+    not_rebuilt: str = Field(min_length=3, description="why no view stands for it")
+
+
 class Paper(Closed):
     title: str
     authors: list[str] = Field(min_length=1)
@@ -49,6 +53,10 @@ class Paper(Closed):
     venue: str = ""
     doi: str = ""
     url: str = ""
+    contents: dict[str, Names | NotRebuilt] = Field(
+        default={},
+        description="each table and figure of the paper -> the views that rebuild it, or {not_rebuilt: why}",
+    )
 
 
 class Scale(Closed):

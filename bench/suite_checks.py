@@ -52,7 +52,17 @@ def problems(suite: Suite) -> Iterator[Problem]:
     for kind, views in (("tables", suite.tables), ("figures", suite.figures), ("claims", suite.claims)):
         for name, view in views.items():
             yield from check((kind, name), view).problems()
+    yield from _contents(suite)
     yield from _consistency(suite)
+
+
+def _contents(suite: Suite) -> Iterator[Problem]:
+    """What the paper shows must be a view here, and a view that says where it stands must be in the list."""
+    views = {**suite.tables, **suite.figures}
+    for item, names in suite.paper.contents.items():
+        for name in names if isinstance(names, list) else []:
+            if name not in views:
+                yield _unknown(("paper", "contents", item), "table or figure", name, views, at_key=False)
 
 
 def _consistency(suite: Suite) -> Iterator[Problem]:
@@ -175,6 +185,7 @@ def _settings_values(suite: Suite, name: str, spec: TaskSpec, values: dict[str, 
                     seen[key].add(text(value))
                     values.setdefault(key, []).append(value)
     values["seed"] = [int(s) for s in seen.get("seed", ())]
+    values["experiment"] = [name]
     if experiment.search:
         values.update({key: [] for key in experiment.search.space})
 

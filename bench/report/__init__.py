@@ -15,7 +15,8 @@ FORMATS = ("md", "html", "latex", "csv")
 def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path:
     """Write the report of some results below `out` and return the file of the first format.
 
-    md: `<suite>/<scale>.md` with its pictures in `<suite>/<scale>/`. html: `<suite>/<scale>.html`, one
+    md: `<suite>/<scale>.md` with its pictures in `<suite>/<scale>/`, and `<suite>/<scale>.json`, its record for the
+    ledger. html: `<suite>/<scale>.html`, one
     self-contained file. latex: `<suite>/<scale>.tex`, the tables. csv: `<suite>/<scale>/values.csv` and
     `trials.csv`. The same results give the same bytes. Files are complete or not there; pictures that a
     former report left and this one does not have are removed.
@@ -24,7 +25,7 @@ def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ValueError(f"unknown report format {', '.join(unknown) or '(none)'}; known: {', '.join(FORMATS)}")
-    from bench.report import csv, files, html, latex, markdown, page
+    from bench.report import csv, files, html, latex, markdown, page, record
 
     made = page.gather(results, draw="md" in formats or "html" in formats)
     folder = out / results.suite.suite
@@ -42,5 +43,6 @@ def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path
         for picture in pictures:
             files.write(base / picture.file, picture.data)
         written["md"] = files.write(folder / f"{results.scale}.md", markdown.render(made, results.scale))
+        files.write(folder / f"{results.scale}.json", record.render(made))
         files.clear_pictures(base, [picture.file for picture in pictures])
     return written[formats[0]]
