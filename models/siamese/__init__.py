@@ -32,7 +32,7 @@ class Pretraining(Settings):
     encoder: Encoder = "resnet18"
     width: int = Field(default=64, ge=1, le=256, description="channels of the first layer; the features are 8 times it")
     hidden: int = Field(default=512, ge=1, le=8192, description="hidden units of projector and two-layer predictor")
-    dim: int = Field(default=128, ge=2, le=4096, description="projector's outputs, the size of W_p")
+    dim: int = Field(default=128, ge=4, le=4096, description="projector's outputs, the size of W_p")
 
     target: Target = Field(default="ema", description="ema: BYOL; copied: SimSiam (tau = 0)")
     tau: float = Field(default=0.996, ge=0, lt=1, description="W_a = W_a + (1 - tau)(W - W_a), section 3.1")
@@ -49,6 +49,9 @@ class Pretraining(Settings):
     lr_predictor: float | None = Field(default=None, gt=0, le=1000, description="alpha_pred; null: lr")
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=4e-4, ge=0, le=1, description="L2, of everything that `decayed` names")
+    weight_decay_predictor: float | None = Field(
+        default=None, ge=0, le=1, description="eta_pred where the predictor's is another; null: weight_decay"
+    )
     decayed: Decayed = Field(
         default="all",
         description="all: eta = eta_pred; predictor: eta = 0; none: both 0; heads: projector and predictor",
@@ -107,6 +110,19 @@ SPECTRA = {
     "dynamics/asymmetry": Metric("sum |W_p - W_p'| / sum |W_p|; sqrt(2) for independent entries", "lower"),
     "dynamics/asymmetry_l2": Metric("the same in Frobenius norms", "lower"),
     "dynamics/live": Metric("eigenvalues of W_p beyond 0.01 in size", None),
+    **{f"dynamics/eig_f_{i}": Metric(f"eigenvalue {i} of F, counted from the largest", None) for i in (1, 2, 3)},
+    "dynamics/eig_w_max": Metric("largest eigenvalue of W_p (real part)", None),
+    "dynamics/eig_w_min": Metric("smallest eigenvalue of W_p (real part)", None),
+}
+
+MOMENTS = {"first": 0.0, "fifth": 0.2, "half": 0.5}
+"""Where in a training the course of its spectra is told: the snapshot nearest to this share of the way from the first
+to the last one. The paper's 101 epochs: 0, 20 and 50."""
+
+COURSE = {
+    f"course/{name}_{moment}": Metric(f"dynamics/{name} {where}", SPECTRA[f"dynamics/{name}"].better)
+    for name in ("effective_rank", "asymmetry")
+    for moment, where in (("first", "after the first epoch"), ("fifth", "a fifth in"), ("half", "half-way"))
 }
 
 PROBES = {
@@ -122,6 +138,7 @@ TASKS = [
         metrics={
             "loss/total": Metric("sum of the two negative cosines (equation 1), -2 to 2"),
             **SPECTRA,
+            **COURSE,
             **PROBES,
         },
         objective="probe/lbfgs",

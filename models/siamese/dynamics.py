@@ -6,6 +6,7 @@ Sections 3.2 and 5.1. Everything is computed in float64 on the CPU, once every f
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -36,19 +37,44 @@ class Spectrum:
 
 
 def spectrum(f: Tensor, w: Tensor) -> Spectrum:
-    """The spectrum of F [d, d], symmetric, and W_p [d, d]. Raises ValueError if a number is not finite."""
+    """The spectrum of F [d, d], positive semidefinite, and W_p [d, d].
+
+    A decomposition that fails gives way to another, with a warning. Raises ValueError if a number is not finite.
+    """
     f, w = f.detach().cpu().double(), w.detach().cpu().double()
     for name, matrix in (("F", f), ("W_p", w)):
         if not torch.isfinite(matrix).all():
             raise ValueError(f"{name} holds numbers that are not finite: the training has diverged, lower its lr")
-    values, vectors = torch.linalg.eigh((f + f.T) / 2)
-    values, vectors = values.flip(0), vectors.flip(1)
-    symmetric = torch.allclose(w, w.T, rtol=0, atol=1e-6 * float(w.abs().max()))
-    eig_w = torch.linalg.eigvalsh((w + w.T) / 2) if symmetric else torch.linalg.eigvals(w).real
+    values, vectors = _modes((f + f.T) / 2)
+    eig_w = _real_parts(w)
     turned = w @ vectors
     cosine = (vectors * turned).sum(0) / turned.norm(dim=0).clamp_min(1e-300)
     l1, l2 = asymmetry(w)
     return Spectrum(values.numpy(), eig_w.sort(descending=True).values.numpy(), cosine.numpy(), l1, l2)
+
+
+def _modes(f: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues [d], descending, and eigenvectors in columns [d, d] of F."""
+    try:
+        values, vectors = torch.linalg.eigh(f)
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        # The same values and vectors where F is positive semidefinite, by another algorithm.
+        warnings.warn(f"eigh failed on F ({error}): its singular values are taken", RuntimeWarning, stacklevel=3)
+        vectors, values, _ = torch.linalg.svd(f)
+        return values, vectors
+    return values.flip(0), vectors.flip(1)
+
+
+def _real_parts(w: Tensor) -> Tensor:
+    """Real parts [d] of the eigenvalues of W_p, in no order."""
+    symmetric = torch.allclose(w, w.T, rtol=0, atol=1e-6 * float(w.abs().max()))
+    found: Tensor
+    try:
+        found = torch.linalg.eigvalsh((w + w.T) / 2) if symmetric else torch.linalg.eigvals(w).real
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        warnings.warn(f"the eigenvalues of W_p failed ({error}): its transpose is asked", RuntimeWarning, stacklevel=3)
+        found = torch.linalg.eigvals(w.T).real
+    return found
 
 
 def asymmetry(w: Tensor) -> tuple[float, float]:
@@ -85,6 +111,9 @@ def summary(s: Spectrum) -> dict[str, float]:
         "dynamics/asymmetry": s.asymmetry,
         "dynamics/asymmetry_l2": s.asymmetry_l2,
         "dynamics/live": float((np.abs(s.eig_w) > ALIVE).sum()),
+        **{f"dynamics/eig_f_{i}": float(s.eig_f[i - 1]) for i in (1, 2, 3)},
+        "dynamics/eig_w_max": float(s.eig_w[0]),
+        "dynamics/eig_w_min": float(s.eig_w[-1]),
     }
 
 
@@ -104,6 +133,16 @@ class Log:
     @property
     def last(self) -> Spectrum:
         return self.spectra[-1] if self.spectra else self.before
+
+    def near(self, share: float) -> Spectrum:
+        """The snapshot nearest to this share, 0 to 1, of the epochs from the first snapshot to the last one.
+
+        The one before training where there is no other.
+        """
+        if not self.spectra:
+            return self.before
+        epoch = self.epochs[0] + share * (self.epochs[-1] - self.epochs[0])
+        return self.spectra[min(range(len(self.epochs)), key=lambda i: abs(self.epochs[i] - epoch))]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """epoch [n]; eig_f, eig_w, alignment [n, d] at their ends; asymmetry, asymmetry_l2 [n + 1] with epochs_done

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bench.data import cifar, patches
 from bench.task import Context, Evaluation, State
 from models.precision import computation_dtype
-from models.siamese import Pretraining, augment, direct, dynamics, network, probe
+from models.siamese import MOMENTS, Pretraining, augment, direct, dynamics, network, probe
 
 
 def make(settings: Pretraining, context: Context) -> Siamese:
@@ -77,7 +77,10 @@ class Siamese:
         for name, module in modules.items():
             decayed, free = network.decay_groups(module)
             lr = s.lr_predictor if name == "predictor" and s.lr_predictor is not None else s.lr
-            weight_decay = s.weight_decay if name in decaying[s.decayed] else 0.0
+            decay = s.weight_decay
+            if name == "predictor" and s.weight_decay_predictor is not None:
+                decay = s.weight_decay_predictor
+            weight_decay = decay if name in decaying[s.decayed] else 0.0
             groups.append({"params": decayed, "lr": lr, "weight_decay": weight_decay})
             if free:
                 groups.append({"params": free, "lr": lr, "weight_decay": 0.0})
@@ -121,6 +124,7 @@ class Siamese:
         classes = int(self.labels.max()) + 1
         metrics = {
             **dynamics.summary(self.log.last),
+            **self._course(),
             "probe/lbfgs": probe.lbfgs_probe(train, test, classes),
             "probe/adam": probe.adam_probe(train, test, classes, s.probe_epochs, s.batch_size, self.seed),
         }
@@ -191,6 +195,15 @@ class Siamese:
         views = augment.two_views(self._batch(0), crop=self.settings.crop, generator=generator)
         h = [self._project(encoder, projector, self._normalised(view)) for view in views]
         return self._spectrum(direct.second_moment(*h))
+
+    def _course(self) -> dict[str, float]:
+        """Rank and asymmetry on the way, as the published series has them."""
+        found = {}
+        for moment, share in MOMENTS.items():
+            passed = dynamics.summary(self.log.near(share))
+            for name in ("effective_rank", "asymmetry"):
+                found[f"course/{name}_{moment}"] = passed[f"dynamics/{name}"]
+        return found
 
     def _on_device(self) -> dict[str, Tensor]:
         """The last spectrum's numbers, given at every step until the next; in the loop's type, which costs nothing."""

@@ -69,6 +69,43 @@ def test_a_diverged_matrix_is_told() -> None:
         dynamics.spectrum(torch.eye(2), torch.full((2, 2), torch.nan))
 
 
+def test_a_decomposition_that_fails_gives_way_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    u = rotation(6)
+    f = (u * torch.tensor([9.0, 4, 2, 1, 0.5, 0.1]).double()) @ u.T
+    works = torch.linalg.eigvals
+    for w in (torch.randn(6, 6, dtype=torch.float64), f + torch.eye(6)):
+        exact = dynamics.spectrum(f, w)
+
+        def fail(matrix: torch.Tensor, inside: torch.Tensor = w) -> torch.Tensor:
+            if matrix.data_ptr() == inside.data_ptr() and matrix.stride() == inside.T.stride():
+                return works(matrix)
+            raise torch.linalg.LinAlgError("the algorithm failed to converge")
+
+        with monkeypatch.context() as patched:
+            for name in ("eigh", "eigvals", "eigvalsh"):
+                patched.setattr(torch.linalg, name, fail)
+            with pytest.warns(RuntimeWarning, match="failed to converge") as told:
+                found = dynamics.spectrum(f, w)
+        assert [str(t.message).split(" failed")[0] for t in told] == ["eigh", "the eigenvalues of W_p"]
+        for name in ("eig_f", "eig_w", "alignment"):
+            assert getattr(found, name) == pytest.approx(getattr(exact, name), abs=1e-9), name
+
+
+def test_the_course_is_told_by_the_snapshots_nearest_to_its_moments() -> None:
+    def at(epoch: int) -> dynamics.Spectrum:
+        return dynamics.spectrum(torch.diag(torch.tensor([1.0, epoch])), torch.eye(2))
+
+    log = dynamics.Log(at(1000))
+    assert log.near(0.5) is log.before
+    for epoch in range(0, 101, 5):
+        log.add(epoch, at(epoch))
+    assert [log.near(share).eig_f.max() for share in (0, 0.2, 0.5, 1)] == [1, 20, 50, 100]
+    short = dynamics.Log(at(1000))
+    for epoch in (0, 5, 6):
+        short.add(epoch, at(epoch))
+    assert [short.near(share).eig_f.max() for share in (0, 0.2, 0.5, 1)] == [1, 1, 5, 6]
+
+
 def test_the_log_survives_a_checkpoint() -> None:
     log = dynamics.Log(dynamics.spectrum(torch.eye(3), torch.randn(3, 3)))
     assert dynamics.Log.from_state(log.state_dict()).last.asymmetry == log.before.asymmetry

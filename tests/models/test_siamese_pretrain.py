@@ -141,6 +141,15 @@ def test_rates_and_decay_reach_the_parts_that_they_name(decayed: str, expected: 
                 assert group["weight_decay"] == (0.01 * decays if not inside & biases else 0)
 
 
+def test_the_predictor_can_have_a_decay_of_its_own() -> None:
+    task = make(weight_decay=0.01, weight_decay_predictor=0.04)
+    matrices = {id(p) for p in task.predictor.parameters() if p.ndim == 2}
+    for group in task.optimizer.param_groups:
+        inside = {id(p) for p in group["params"]}
+        if any(p.ndim > 1 for p in group["params"]):
+            assert group["weight_decay"] == (0.04 if inside & matrices else 0.01)
+
+
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been() -> None:
     whole = make(predictor="linear", update="directpred", update_every=3)
     straight = losses(whole, 0, 15)
