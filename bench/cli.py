@@ -15,6 +15,8 @@ from typing import Any
 
 import click
 
+from bench import cli_apply
+
 FINE, REGRESSED, USAGE, SOME_FAILED, NOTHING, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 SUITE = click.argument("suite")
@@ -192,12 +194,22 @@ def status(
     tracking_uri: str | None,
     as_json: bool,
 ) -> None:
-    """How far a suite is (or all of them): trials finished, diverged, failed, stale, missing."""
+    """How far a suite is: its trials by state. Without a suite: the ledger of all, from their last reports."""
     from bench import listing
-    from bench import suite as suites
 
-    names = [suite] if suite else [str(p) for p in suites.available()]
-    found = [listing.progress(n, scale, where, only, seeds, overrides, tracking_uri) for n in names]
+    if suite is None:
+        from bench import ledger
+
+        try:
+            entries = ledger.read()
+        except ledger.LedgerError as error:
+            raise click.ClickException(str(error)) from None
+        if as_json:
+            _print_json(ledger.as_json(entries))
+        else:
+            print(ledger.text(entries))
+        return
+    found = [listing.progress(suite, scale, where, only, seeds, overrides, tracking_uri)]
     if as_json:
         _print_json(found)
     else:
@@ -327,6 +339,9 @@ def check(
     else:
         print(regression.text(compared))
     return regression.exit_code(compared)
+
+
+bench.add_command(cli_apply.apply)
 
 
 @bench.group()

@@ -33,7 +33,8 @@ class ShadeTask:
     def __init__(self, settings, context):
         self.settings = settings
     def evaluate(self):
-        return Evaluation({"loss/total": 0.0}, {}, {}, {"shade": torch.tensor(self.settings.shade)})
+        shade = self.settings.shade
+        return Evaluation({"loss/total": abs(shade - 0.3)}, {}, {}, {"shade": torch.tensor(shade)})
     def state_dict(self):
         return {}
     def load_state_dict(self, state):
@@ -56,6 +57,7 @@ packages: shadepaper
 scales: {quick: {about: seconds}}
 experiments:
   halves: {task: shade, about: one shade, settings: {shade: {value: 0.5, source: section 1}}}
+  several: {task: shade, about: shades, settings: {shade: {value: [0.1, 0.3, 0.9], source: section 1}}}
   quarters:
     task: shade
     about: another
@@ -99,11 +101,18 @@ def read(path: Path) -> np.ndarray:
 def test_uses_the_model_that_others_start_from_or_the_one_named(suite: Path, tmp_path: Path) -> None:
     content = picture(tmp_path / "a.png")
     made = apply(suite, [content], tmp_path / "out.png")
-    assert made.trial.experiment == "halves"
+    assert made.model.trial.experiment == "halves"
     assert (read(tmp_path / "out.png") == 100).all()
     made = apply(suite, [content], tmp_path / "out.png", only=["quarters"])
-    assert made.trial.experiment == "quarters"
+    assert made.model.trial.experiment == "quarters"
     assert (read(tmp_path / "out.png") == 50).all()
+
+
+def test_of_several_models_the_one_with_the_lowest_loss(suite: Path, tmp_path: Path) -> None:
+    content, out = picture(tmp_path / "a.png"), tmp_path / "out.png"
+    assert apply(suite, [content], out, only=["several"]).model.trial.settings["shade"] == 0.3
+    assert apply(suite, [content], out, only=["several"], where="shade=0.9").model.trial.settings["shade"] == 0.9
+    assert abs(int(read(out).max()) - 180) <= 1
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "LA"])
@@ -124,8 +133,10 @@ def test_several_pictures_go_into_a_folder_under_their_names(suite: Path, tmp_pa
     made = apply(suite, contents, tmp_path / "out")
     assert [p.name for p in made.files] == ["a.png", "b.png", "c.png"]
     assert read(tmp_path / "out" / "b.png").shape == (40, 10, 3)
-    with pytest.raises(ApplyError, match="3 pictures do not fit in"):
+    with pytest.raises(DataError, match="3 pictures do not fit in"):
         apply(suite, contents, tmp_path / "one.png")
+    same = [picture(tmp_path / "d.png"), picture(tmp_path / "d.jpg")]
+    assert [p.name for p in apply(suite, same, tmp_path / "out").files] == ["d_1.png", "d_2.png"]
 
 
 def test_a_folder_or_a_gif_is_a_film(suite: Path, tmp_path: Path) -> None:
@@ -140,11 +151,51 @@ def test_a_folder_or_a_gif_is_a_film(suite: Path, tmp_path: Path) -> None:
     assert [p.name for p in made.files] == [f"frame_{i:05d}.png" for i in (1, 2, 3)]
 
 
+def test_a_film_needs_pyav_and_says_so_or_is_read(suite: Path, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    try:
+        import av
+    except ImportError:
+        film.write_bytes(b"not looked at")
+        with pytest.raises(DataError, match=r"film\.mp4: reading films needs PyAV: pip install av"):
+            apply(suite, [film], tmp_path / "out")
+        return
+    with av.open(str(film), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        for value in (100, 140, 180):
+            frame = av.VideoFrame.from_ndarray(np.full((24, 32, 3), value, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    made = apply(suite, [film], tmp_path / "out")
+    assert [abs(int(read(p).mean()) - v) <= 3 for p, v in zip(made.files, (50, 70, 90), strict=True)] == [True] * 3
+    film.write_bytes(film.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"film\.mp4 (cannot be decoded|holds no frames)"):
+        apply(suite, [film], tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_results_never_go_over_what_is_read_or_where_they_cannot(suite: Path, tmp_path: Path) -> None:
+    content = picture(tmp_path / "a.png")
+    before = content.read_bytes()
+    for out in (content, tmp_path):  # the folder's a.png
+        with pytest.raises(DataError, match=r"a\.png is one of the inputs"):
+            apply(suite, [content], out)
+    for name in ("film.mp4", "picture.tif", "b.gif"):
+        with pytest.raises(DataError, match=rf"cannot write .*{name}: name a folder, or a file that ends in \.png"):
+            apply(suite, [content], tmp_path / name)
+    with pytest.raises(DataError, match="cannot write"):
+        apply(suite, [content], content / "inside" / "out.png")
+    assert content.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
 def test_frames_of_changing_size_are_named(suite: Path, tmp_path: Path) -> None:
     frames = tmp_path / "frames"
     frames.mkdir()
     picture(frames / "f0.png", 20, 30)
     picture(frames / "f1.png", 20, 32)
+    with pytest.raises(DataError, match="frame f1 is 32x20 pixels"):  # whatever they are reduced to
+        apply(suite, [frames], tmp_path / "out", size=10)
     with pytest.raises(DataError, match="frame f1 is 32x20 pixels, the first 30x20"):
         apply(suite, [frames], tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -178,7 +229,9 @@ def test_mistakes_are_named_and_leave_nothing(suite: Path, tmp_path: Path) -> No
         apply(suite, [content], out, styles=["mosaic"], masks=[content, content])
     with pytest.raises(ApplyError, match="this model knows no photorealism"):
         apply(suite, [content], out, photo=True)
-    with pytest.raises(ApplyError, match="no content"):
+    with pytest.raises(ApplyError, match="upscale 0"):
+        apply(suite, [content], out, upscale=0)
+    with pytest.raises(DataError, match="no content"):
         apply(suite, [], out)
     with pytest.raises(DataError, match="there is no file"):
         apply(suite, [tmp_path / "nothing.gif"], out)
@@ -188,10 +241,36 @@ def test_mistakes_are_named_and_leave_nothing(suite: Path, tmp_path: Path) -> No
 
 def test_an_untrained_suite_says_what_to_run(suite: Path, tmp_path: Path) -> None:
     content = picture(tmp_path / "a.png")
-    with pytest.raises(ApplyError, match="nothing is trained yet: bench run shades --only quarters"):
+    with pytest.raises(ApplyError, match="nothing is trained yet: bench run shades --only halves"):
         apply(suite, [content], tmp_path / "out", tracking=f"sqlite:///{tmp_path / 'none.db'}")
 
 
 def test_size_limits_what_is_computed(suite: Path, tmp_path: Path) -> None:
     apply(suite, [picture(tmp_path / "a.png", 40, 80)], tmp_path / "out.png", size=40)
     assert read(tmp_path / "out.png").shape == (20, 40, 3)
+
+
+def test_the_command(project: Path, tmp_path: Path) -> None:
+    def bench_apply(*args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bench", "apply", *args], cwd=project, capture_output=True, text=True, timeout=120
+        )
+
+    content, mask = picture(tmp_path / "a.png", 40, 80), picture(tmp_path / "mask.png", 40, 80, value=255)
+    out = tmp_path / "out.png"
+    options = ["--style", "mosaic", "--weight", "1", "--mask", str(mask), "--intensity", "0.5", "--size", "40"]
+    ran = bench_apply("shades", str(content), "-o", str(out), *options, "--device", "cpu")
+    assert (ran.returncode, ran.stdout.strip()) == (0, str(out)), ran.stderr
+    assert ran.stderr.startswith("model: halves: ")
+    assert read(out).shape == (20, 40, 3) and (read(out) == 50).all()
+
+    for args, says in [
+        (("shades", str(content), "-o", str(out), "--photo"), "this model knows no photorealism"),
+        (("shades", str(tmp_path / "none.png"), "-o", str(out)), "none.png"),
+        (("shades", str(content)), "Missing option '-o'"),
+        (("shades", "-o", str(out)), "Missing argument 'CONTENT...'"),
+        (("shade", str(content), "-o", str(out)), "did you mean 'shades'?"),
+        (("shades", str(content), "-o", str(out), "--only", "nothing"), "nothing"),
+    ]:
+        ran = bench_apply(*args)
+        assert ran.returncode == 2 and says in ran.stderr and "Traceback" not in ran.stderr, ran.stderr

@@ -133,6 +133,7 @@ TASKS = [
         },
         objective="loss/final",
         data=_fast_style_data,
+        apply="models.fast_style.apply:apply",
     ),
     TaskSpec(
         name="vgg_reconstruction",

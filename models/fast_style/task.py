@@ -121,7 +121,7 @@ class FastStyleTask:
         self.net.train()
         stylised = stylised_13HW[0].permute(1, 2, 0).nan_to_num(0.0).clamp(0, 255).round().byte().cpu().numpy()
         images = {"stylised": stylised, "content": photo, "style": styles.load(s.style, s.style_size)}
-        return Evaluation(metrics=metrics, images=images)
+        return Evaluation(metrics=metrics, images=images, model={"network": self.net.state_dict()})
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -227,6 +227,7 @@ TASKS = [
         },
         objective="validation/score",
         data=_data,
+        apply="models.stytr2.apply:apply",
     ),
     TaskSpec(
         name="stytr2_pairs",

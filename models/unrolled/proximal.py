@@ -8,6 +8,7 @@ Shape suffixes: B batch, C channels, H height, W width, h, w the low resolution.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -126,14 +127,13 @@ def compose(*operators: Proximal) -> Proximal:
 
 def _reduction(length: int, stride: int, size: int, sigma: float) -> Tensor:
     """One side of the downsampling, float64 [length / stride, length]."""
-    reach = size // 2
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2)
-    taps /= taps.sum()
     matrix = torch.zeros((length // stride, length), dtype=torch.float64)
     for row in range(length // stride):
-        centre = row * stride + (stride - 1) // 2
-        for k in range(-reach, reach + 1):
-            place = abs(centre + k)
-            place = place if place < length else 2 * (length - 1) - place
-            matrix[row, place] += taps[k + reach]
+        # The middle of the pixels that one stands for; between two of them where the stride is even.
+        centre = row * stride + (stride - 1) / 2
+        places = torch.arange(math.ceil(centre - size / 2), math.floor(centre + size / 2) + 1)
+        taps = torch.exp(-0.5 * ((places.double() - centre) / sigma) ** 2)
+        places = places.abs()
+        places = torch.where(places < length, places, 2 * (length - 1) - places)
+        matrix[row].index_add_(0, places, taps / taps.sum())
     return matrix

@@ -184,6 +184,13 @@ class TestLowResolution:
         padded = torch.nn.functional.pad(x, (8, 8, 8, 8), mode="reflect")
         torch.testing.assert_close(d(x), torch.nn.functional.conv2d(padded, kernel)[..., 1::3, 1::3])
 
+    @pytest.mark.parametrize("stride", [2, 3, 4])
+    def test_a_pixel_stands_for_the_middle_of_those_it_was_made_of(self, stride: int) -> None:
+        d, ramp = gaussian_downsampling(60, 60, stride), torch.arange(60.0).expand(1, 1, 60, 60).double()
+        inner = slice(12 // stride, -12 // stride)
+        expected = torch.arange(60 // stride).double() * stride + (stride - 1) / 2
+        torch.testing.assert_close(d(ramp)[0, 0, 0, inner], expected[inner])
+
     @given(seed=st.integers(0, 100), weight=st.sampled_from([0.3, 50.0]))
     @settings(max_examples=6, deadline=None)
     def test_minimises(self, seed: int, weight: float) -> None:
