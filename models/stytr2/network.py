@@ -26,10 +26,6 @@ class ContentCode:
     position_BND: Tensor
     grid: tuple[int, int]
 
-    def take(self, index: Tensor) -> ContentCode:
-        """The codes of the images at `index`, in that order; repeats are allowed."""
-        return ContentCode(self.tokens_BND[index], self.position_BND[index], self.grid)
-
 
 class PositionalEncoding(nn.Module):
     """Content-aware positional encoding, equation 2: average pooling to n x n, F_pos, bilinear interpolation."""
@@ -119,12 +115,17 @@ class Generator(nn.Module):
             h_BND = layer(h_BND)
         return h_BND
 
-    def decode(self, content: ContentCode, memory_BND: Tensor) -> Tensor:
-        """Equation 5 from q^0, then pixels."""
+    def decode(self, content: ContentCode, memory_BND: Tensor, roles: Tensor | None = None) -> Tensor:
+        """Equation 5 from q^0, then pixels. roles: the content's index for each memory; None: one each, in order."""
         within = self.settings.cape == "attention"
         q_BND = content.tokens_BND if within else content.tokens_BND + content.position_BND
-        for layer in self.decoder:
-            q_BND = layer(q_BND, memory_BND, content.position_BND if within else None)
+        position_BND = content.position_BND if within else None
+        first, *others = self.decoder
+        q_BND = first(q_BND, memory_BND, position_BND, roles)
+        if position_BND is not None and roles is not None:
+            position_BND = position_BND.index_select(0, roles)
+        for layer in others:
+            q_BND = layer(q_BND, memory_BND, position_BND)
         q_BND = self.final_norm(q_BND)
         map_BDhw = q_BND.transpose(1, 2).unflatten(2, content.grid)
         image_B3HW: Tensor = self.pixels(map_BDhw)
@@ -140,7 +141,7 @@ class Generator(nn.Module):
         roles = torch.cat([both, c, s]) if reverse else torch.cat([both, c])
         memories = torch.cat([both, s, c]) if reverse else torch.cat([both, s])
         content, memory_BND = self.encode_content(images_2B3HW), self.encode_style(images_2B3HW)
-        return self.decode(content.take(roles), memory_BND[memories])
+        return self.decode(content, memory_BND.index_select(0, memories), roles)
 
 
 def initial(settings: Model, seed: int) -> Generator:

@@ -50,7 +50,7 @@ class TrainingTask:
         self.kept = None if self.larger else _kept_features(self.images, self.vgg, self.device)
 
         self.net = initial(s, self.seed).to(self.device)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), s.lr)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), s.lr, fused=True)
         self.plateau = schedules.Plateau(s.plateau_patience, s.plateau_factor)
         self.start = context.start
 

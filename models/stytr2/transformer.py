@@ -109,6 +109,9 @@ class DecoderLayer(nn.Module):
 
     first: "self", or "memory" where the first attention reads the memory too. `position` is added to the
     queries of what reads the memory (and to queries and keys of self-attention).
+
+    roles: for each memory, the index of the queries that read it; None: as they come. What precedes the memory,
+    self-attention, is then computed once for queries that read several.
     """
 
     def __init__(
@@ -128,13 +131,23 @@ class DecoderLayer(nn.Module):
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, q_BND: Tensor, memory_BMD: Tensor, position_BND: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        q_BND: Tensor,
+        memory_BMD: Tensor,
+        position_BND: Tensor | None = None,
+        roles: Tensor | None = None,
+    ) -> Tensor:
+        if self.first == "memory":
+            (q_BND, position_BND), roles = _taken(roles, q_BND, position_BND), None
         if self.pre:
             q_BND = q_BND + self._first(self.norm1(q_BND), memory_BMD, position_BND)
+            q_BND, position_BND = _taken(roles, q_BND, position_BND)
             q_BND = q_BND + self._cross(self.attention2, self.norm2(q_BND), memory_BMD, position_BND)
             out_BND: Tensor = q_BND + self.dropout(self.ffn(self.norm3(q_BND)))
             return out_BND
         q_BND = self.norm1(q_BND + self._first(q_BND, memory_BMD, position_BND))
+        q_BND, position_BND = _taken(roles, q_BND, position_BND)
         q_BND = self.norm2(q_BND + self._cross(self.attention2, q_BND, memory_BMD, position_BND))
         out_BND = self.norm3(q_BND + self.dropout(self.ffn(q_BND)))
         return out_BND
@@ -149,6 +162,14 @@ class DecoderLayer(nn.Module):
     def _cross(self, attention: Attention, x_BND: Tensor, memory_BMD: Tensor, position_BND: Tensor | None) -> Tensor:
         out_BND: Tensor = self.dropout(attention(_with(x_BND, position_BND), memory_BMD, memory_BMD))
         return out_BND
+
+
+def _taken(index: Tensor | None, q_BND: Tensor, position_BND: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Queries and their positions at `index` of the batch, in that order; None: all as they are."""
+    if index is None:
+        return q_BND, position_BND
+    # Its gradient is a plain sum; that of q[index] goes the way of arbitrary indices.
+    return q_BND.index_select(0, index), None if position_BND is None else position_BND.index_select(0, index)
 
 
 def _with(x_BND: Tensor, position_BND: Tensor | None) -> Tensor:
