@@ -96,10 +96,20 @@ class Network(nn.Module):
 
 
 def decoder(channels: int, classes: int) -> nn.Sequential:
-    """Scores by a 1x1 convolution, then sub-pixel upsampling by two for each power of the stride."""
-    layers: list[nn.Module] = [nn.Conv2d(channels, classes, 1)]
+    """Scores by a 1x1 convolution, then sub-pixel upsampling by two for each power of the stride.
+
+    Weights are drawn so that each step begins as nearest-neighbour upsampling and the signal keeps its size through
+    the ReLUs (Aitken et al. 2017, He et al. 2015; so does the released code). With torch's default it hardly starts.
+    """
+    score = nn.Conv2d(channels, classes, 1)
+    nn.init.kaiming_normal_(score.weight)
+    layers: list[nn.Module] = [score]
     for _ in range(int(math.log2(STRIDE))):
-        layers += [nn.Conv2d(classes, 4 * classes, 1), nn.ReLU(), nn.PixelShuffle(2)]
+        widen = nn.Conv2d(classes, 4 * classes, 1)
+        with torch.no_grad():
+            widen.weight.copy_(nn.init.kaiming_normal_(widen.weight[:classes].clone()).repeat_interleave(4, dim=0))
+            nn.init.zeros_(widen.bias)  # type: ignore[arg-type]
+        layers += [widen, nn.ReLU(), nn.PixelShuffle(2)]
     return nn.Sequential(*layers)
 
 

@@ -112,6 +112,15 @@ def test_learning_rates_follow_the_presets() -> None:
 IDENTITY = nn.Identity()
 
 
+def test_a_decoder_begins_as_nearest_neighbour_upsampling() -> None:
+    torch.manual_seed(0)
+    scores = cct.decoder(8, 5)(torch.randn(2, 8, 3, 4))
+    assert scores.shape == (2, 5, 24, 32)
+    blocks = scores.unfold(2, 8, 8).unfold(3, 8, 8).flatten(4)
+    assert torch.allclose(blocks.amax(-1), blocks.amin(-1))
+    assert float(scores.detach().std()) > 0.3
+
+
 def test_perturbations_touch_what_they_should() -> None:
     torch.manual_seed(0)
     z, classes = torch.rand(2, 8, 6, 6) + 0.1, torch.zeros(2, 6, 6, dtype=torch.long)
