@@ -81,6 +81,9 @@ class Unrolled(Measured):
     backward: Literal["separate", "shared"] = Field(
         default="separate", description="backward maps per scale (figure 2), or one chain that the scales join"
     )
+    derivative: Literal["style", "difference"] = Field(
+        default="style", description="style: equation 7; difference: equation 6, with the features' own Gram matrix"
+    )
 
     data: Data = Field(default="photos", description="photos, coco2014 or folder:PATH; contents and styles")
     styles: Literal["same", "textures", "patterns"] = Field(
@@ -256,6 +259,7 @@ TASKS = [
         make="models.unrolled.training:UnrolledTask",
         metrics={
             "loss/total": Metric("training loss: the sum of L_TV over the iterations, mean over a step's pairs"),
+            "loss/explosion": Metric("largest training loss of a step over the geometric mean of all"),
             "loss/held_out": Metric("L_TV of the result, mean over the validation pairs"),
             "loss/deviation": Metric("its standard deviation over the pairs", better=None),
             "loss/median": Metric("its median"),

@@ -16,10 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.unrolled.style import CHANNELS, SCALES, Region, at_scale
+from models.unrolled.style import CHANNELS, SCALES, Region, at_scale, gram
 
 Nonlinearity = Literal["heaviside", "relu"]
 Backward = Literal["separate", "shared"]
+Derivative = Literal["style", "difference"]
 Proximal = Callable[[Tensor], Tensor]
 """Maps an image [B, 3, H, W] to the proximal operator's value there (equation 15)."""
 
@@ -37,11 +38,19 @@ class Update(nn.Module):
         (equation 9), "relu" is the usual decoder that section 5.2 compares it with.
     backward: "separate" backward maps per scale, as figure 2 draws them, or one "shared" chain that the scales
         join on their way up, as true backpropagation has it, at a third of the cost.
+    derivative: what stands for the partial derivative of step ii: features times the "style" filter (equation 7), or
+        times the "difference" of their own Gram matrix and that filter (equation 6), which the paper gave up.
     """
 
-    def __init__(self, width: int, nonlinearity: Nonlinearity = "heaviside", backward: Backward = "separate") -> None:
+    def __init__(
+        self,
+        width: int,
+        nonlinearity: Nonlinearity = "heaviside",
+        backward: Backward = "separate",
+        derivative: Derivative = "style",
+    ) -> None:
         super().__init__()
-        self.nonlinearity = nonlinearity
+        self.nonlinearity, self.derivative = nonlinearity, derivative
         self.widths = (width, 2 * width, 4 * width, 8 * width, 8 * width)
         inputs = (3, *self.widths[:-1])
         self.down = nn.ModuleList(conv(i, o) for i, o in zip(inputs, self.widths, strict=True))
@@ -98,14 +107,16 @@ class Update(nn.Module):
         return out if k == 0 else F.interpolate(out, scale_factor=2.0, mode="nearest")
 
     def _filtered(self, s: int, f_BCHW: Tensor, regions: Sequence[Region]) -> Tensor:
-        """Equation 7 (masked: the end of section 4.1): f times its style filter, [B, C, H, W]."""
+        """Equation 7 (masked: the end of section 4.1): f times its style filter, [B, C, H, W]; or equation 6."""
         b, _, h, w = f_BCHW.shape
         f_BCL = f_BCHW.flatten(2)
+        own_BCC = gram(f_BCHW) if self.derivative == "difference" else None
         out: Tensor | None = None
         for region in regions:
             # In float32, small as it is: the style matrices span orders of magnitude.
             with torch.autocast(f_BCHW.device.type, enabled=False):
                 k_BCC = (self.g[s].T @ region.matrices[SCALES[s]] @ self.h[s]).transpose(1, 2)
+                k_BCC = k_BCC if own_BCC is None else own_BCC - k_BCC
             part = torch.bmm(k_BCC.to(f_BCL.dtype).expand(b, -1, -1), f_BCL).reshape(b, -1, h, w)
             if region.mask_B1HW is not None:
                 part = part * at_scale(region.mask_B1HW, h, w).to(part.dtype)
@@ -127,9 +138,10 @@ class Solver(nn.Module):
         width: int,
         nonlinearity: Nonlinearity = "heaviside",
         backward: Backward = "separate",
+        derivative: Derivative = "style",
     ) -> None:
         super().__init__()
-        self.updates = nn.ModuleList(Update(width, nonlinearity, backward) for _ in range(iterations))
+        self.updates = nn.ModuleList(Update(width, nonlinearity, backward, derivative) for _ in range(iterations))
 
     def forward(
         self,

@@ -21,8 +21,6 @@ SCALES = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CHANNELS = (64, 128, 256, 512, 512)
 """Channels of the loss network at each scale."""
 
-TYPICAL_ALPHA = 2000.0
-
 
 class Features(Protocol):
     """A frozen network: `models.unrolled.objective.LossNetwork`."""

@@ -6,6 +6,7 @@ iterations of L_TV.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,12 +47,14 @@ class UnrolledTask:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(context.seed)
-            net = Solver(s.iterations, s.width, s.nonlinearity, s.backward)
+            net = Solver(s.iterations, s.width, s.nonlinearity, s.backward, s.derivative)
         self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if context.start is not None:
             self.net.load_state_dict(context.start["network"])
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=s.lr)
         self.generator = torch.Generator().manual_seed(context.seed)
+        self.seen = torch.zeros(3, dtype=torch.float64, device=self.device)
+        """Of the training loss: its largest value, the sum of its logarithm, and over how many steps."""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -76,6 +79,8 @@ class UnrolledTask:
         for group in self.optimizer.param_groups:
             group["lr"] = s.lr * _factor(s.schedule, index, self.steps)
         self.optimizer.step()
+        now = loss.detach().double()
+        self.seen = torch.stack([torch.maximum(self.seen[0], now), self.seen[1] + now.log(), self.seen[2] + 1])
         return {"loss/total": loss.detach()}
 
     def evaluate(self) -> Evaluation:
@@ -84,7 +89,9 @@ class UnrolledTask:
         found_P, unchanged_P = self._validate()
         ordered = np.sort(found_P)
         cut = len(ordered) // 10
+        largest, logarithms, steps = self.seen.tolist()
         metrics = {
+            **({"loss/explosion": largest / math.exp(logarithms / steps)} if steps else {}),
             "loss/held_out": float(found_P.mean()),
             "loss/deviation": float(found_P.std(ddof=1)) if len(found_P) > 1 else 0.0,
             "loss/median": float(np.median(found_P)),
@@ -109,12 +116,14 @@ class UnrolledTask:
             "network": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            "seen": self.seen,
         }
 
     def load_state_dict(self, state: State) -> None:
         self.net.load_state_dict(state["network"])
         self.optimizer.load_state_dict(dict(state["optimizer"]))
         self.generator.set_state(state["generator"])
+        self.seen = state["seen"].to(self.device)
 
     def _draw(self) -> tuple[Tensor, Tensor]:
         """Contents and styles with noise, [B, 3, H, W] each; two images at random make a pair."""
@@ -164,6 +173,7 @@ def _factor(schedule: str, index: int, steps: int) -> float:
 def solver_of(state: State, device: str = "cpu") -> tuple[Solver, Unrolled]:
     """The trained solver in an `Evaluation.model` of this task, ready for use, with the settings it was trained by."""
     settings = Unrolled.model_validate(state["settings"])
-    net = Solver(settings.iterations, settings.width, settings.nonlinearity, settings.backward)
+    s = settings
+    net = Solver(s.iterations, s.width, s.nonlinearity, s.backward, s.derivative)
     net.load_state_dict(state["network"])
     return net.to(device).eval().requires_grad_(False), settings

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.unrolled.network import Solver, Update
-from models.unrolled.style import CHANNELS, SCALES, Region, Style, everywhere, measure, mix, regions
+from models.unrolled.style import CHANNELS, SCALES, Region, Style, everywhere, gram, measure, mix, regions
 
 torch.set_num_threads(1)
 
@@ -161,10 +161,27 @@ def test_the_backward_map_is_the_gradient_of_the_forward_map() -> None:
     torch.testing.assert_close(found, gradient.float(), rtol=1e-5, atol=1e-5)
 
 
-def test_nonlinearities_differ_and_both_train() -> None:
-    for nonlinearity in ("heaviside", "relu"):
-        net = a_solver(nonlinearity=nonlinearity).requires_grad_(True)
-        net(IMAGE, everywhere(a_style(1)))[-1].square().sum().backward()
-        missing = [n for n, p in net.named_parameters() if p.grad is None or float(p.grad.abs().sum()) == 0]
-        # The last convolution of a forward trunk is seen by its own scale alone; everything has a gradient.
-        assert missing == []
+def test_the_difference_of_equation_6_vanishes_where_the_image_has_the_style() -> None:
+    update = a_solver(derivative="difference").updates[0]
+    image = torch.rand(1, 3, 32, 32)
+    own = gram(torch.relu(update.down[0](image)))  # [1, 4, 4]
+    for matrix in (update.g[0], update.h[0]):
+        matrix.data = torch.eye(64, 4)
+    matrices = {s: torch.zeros(1, c, c) for s, c in zip(SCALES, CHANNELS, strict=True)}
+    first = torch.tensor([[1.0, 0, 0, 0, 0]])
+    assert float(update(image, [Region(matrices)], first).abs().max()) > 1e-2
+    matrices[SCALES[0]][:, :4, :4] = own
+    torch.testing.assert_close(update(image, [Region(matrices)], first), torch.zeros_like(image), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"nonlinearity": "heaviside"}, {"nonlinearity": "relu"}, {"derivative": "difference"}, {"backward": "shared"}],
+    ids=str,
+)
+def test_every_form_trains(options: dict[str, str]) -> None:
+    net = a_solver(**options).requires_grad_(True)
+    net(IMAGE, everywhere(a_style(1)))[-1].square().sum().backward()
+    missing = [n for n, p in net.named_parameters() if p.grad is None or float(p.grad.abs().sum()) == 0]
+    # The last convolution of a forward trunk is seen by its own scale alone; everything has a gradient.
+    assert missing == []

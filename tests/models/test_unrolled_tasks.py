@@ -62,6 +62,8 @@ class TestTraining:
         second = make("unrolled", **given)
         second.load_state_dict(first.state_dict())
         assert [float(second.step(i)["loss/total"]) for i in range(2, 4)] == expected[2:]
+        found, again = (t.evaluate().metrics["loss/explosion"] for t in (whole, second))
+        assert found == again == pytest.approx(max(expected) / np.exp(np.log(expected).mean()))
         assert all(torch.equal(a, b) for a, b in zip(whole.net.parameters(), second.net.parameters(), strict=True))
 
     def test_seeds_differ_and_are_measured_on_the_same_pairs(self) -> None:
