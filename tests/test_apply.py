@@ -45,6 +45,8 @@ def apply(model, settings, request, device):
     if request.photo:
         raise ValueError("this model knows no photorealism")
     for content in request.contents:
+        if len(content) == 13:
+            raise ValueError("thirteen rows are too few")
         mask = request.masks[0][..., None] / 255 if request.masks else 1
         dark = content * float(model["shade"]) * request.intensity
         yield np.uint8(content * (1 - mask) + dark * mask)
@@ -231,6 +233,9 @@ def test_mistakes_are_named_and_leave_nothing(suite: Path, tmp_path: Path) -> No
         apply(suite, [content], out, photo=True)
     with pytest.raises(ApplyError, match="upscale 0"):
         apply(suite, [content], out, upscale=0)
+    with pytest.raises(ApplyError, match="thirteen rows"):  # half-way
+        apply(suite, [content, picture(tmp_path / "low.png", 13, 20)], out)
+    (tmp_path / "low.png").unlink()
     with pytest.raises(DataError, match="no content"):
         apply(suite, [], out)
     with pytest.raises(DataError, match="there is no file"):
