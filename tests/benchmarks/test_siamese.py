@@ -117,7 +117,7 @@ def fastest(*what: Callable[[int], object], rounds: int = 8) -> list[float]:
     return [min(t) for t in times]
 
 
-@pytest.mark.parametrize(("target", "promised"), [("ema", 2.5), ("copied", 3.0)])
+@pytest.mark.parametrize(("target", "promised"), [("ema", 3.0), ("copied", 3.5)])
 def test_a_step_beats_per_image_transforms_and_a_second_network(
     target: str, promised: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +142,7 @@ def test_batched_augmentation_beats_per_image_transforms() -> None:
     ours, theirs = fastest(lambda i: augment.two_views(batch), reference.views)
     views = 2 * task.settings.batch_size
     print(f"\n32 px: {views / ours:,.0f} views a second, per image {views / theirs:,.0f}: {theirs / ours:.1f} times")
-    speed.at_least(theirs / ours, 2.5)
+    speed.at_least(theirs / ours, 5.0)
 
 
 def test_directpreds_update_costs_at_most_5_per_cent_of_a_step() -> None:
