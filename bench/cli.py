@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from bench import cli_apply
+from bench import cli_apply, cli_compare
 
 FINE, REGRESSED, USAGE, SOME_FAILED, NOTHING, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -342,6 +342,7 @@ def check(
 
 
 bench.add_command(cli_apply.apply)
+bench.add_command(cli_compare.compare)
 
 
 @bench.group()

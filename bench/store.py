@@ -55,14 +55,29 @@ def runs(uri: str, experiments: Sequence[str], *, trial: str | None = None) -> l
     wanted = (
         "AND EXISTS (SELECT 1 FROM tags w WHERE w.run_uuid = r.run_uuid AND w.key = 'retable.trial' AND w.value = :t)"
     )
+    values = {"names": list(experiments), **({"t": trial} if trial else {})}
+    return _runs(uri, f"e.name IN :names {wanted if trial else ''}", values)
+
+
+def starting_with(uri: str, beginning: str) -> list[Run]:
+    """The runs whose id begins so, of any experiment; a tracking server is asked for the whole id."""
+    if not exists(uri):
+        return []
+    if not is_sql(uri):
+        from bench import tracking
+
+        return tracking.run_over_http(uri, beginning)
+    return _runs(uri, "r.run_uuid LIKE :beginning", {"beginning": f"{beginning}%"})
+
+
+def _runs(uri: str, condition: str, values: dict[str, Any]) -> list[Run]:
     rows = _query(
         uri,
         "SELECT r.run_uuid, e.name, r.name, r.status, r.start_time, r.end_time, r.artifact_uri, t.key, t.value "
         "FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id "
         "LEFT JOIN tags t ON t.run_uuid = r.run_uuid "
-        f"WHERE r.lifecycle_stage = 'active' AND e.name IN :names {wanted if trial else ''} "
-        "ORDER BY r.start_time, r.run_uuid",
-        {"names": list(experiments), **({"t": trial} if trial else {})},
+        f"WHERE r.lifecycle_stage = 'active' AND {condition} ORDER BY r.start_time, r.run_uuid",
+        values,
     )
     found: dict[str, Run] = {}
     for run_id, experiment, name, status, start, end, artifacts, key, value in rows:

@@ -144,6 +144,8 @@ def facts(project: Path) -> dict[str, str]:
     from importlib.metadata import version
 
     found = {
+        "mlflow.source.name": "bench run",
+        "mlflow.source.type": "LOCAL",
         "retable.host": platform.node(),
         "retable.cpu": _cpu(),
         "retable.cores": str(os.cpu_count()),

@@ -82,6 +82,8 @@ def _experiment(stores: Stores, name: str, about: str) -> str:
         location = None if stores.artifacts is None else str((stores.artifacts / name).resolve())
         identifier: str = api.create_experiment(name, artifact_location=location)
         api.set_experiment_tag(identifier, "mlflow.note.content", about)
+        # Its pages open on charts of training runs, not on those for prompts and traces.
+        api.set_experiment_tag(identifier, "mlflow.experimentKind", "custom_model_development")
         return identifier
     if found.lifecycle_stage != "active":
         api.restore_experiment(found.experiment_id)
@@ -223,24 +225,27 @@ def runs_over_http(uri: str, experiments: Sequence[str], trial: str | None) -> l
         page = api.search_runs(
             list(names), wanted, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
         )
-        for run in page:
-            info = run.info
-            ended = None if info.end_time is None else info.end_time / 1000
-            result.append(
-                Run(
-                    info.run_id,
-                    names[info.experiment_id],
-                    info.run_name,
-                    info.status,
-                    info.start_time / 1000,
-                    ended,
-                    info.artifact_uri,
-                    dict(run.data.tags),
-                )
-            )
+        result += [_run(found, names[found.info.experiment_id]) for found in page]
         token = page.token
         if not token:
             return result
+
+
+def run_over_http(uri: str, run_id: str) -> list[Run]:
+    """`store.starting_with` for a tracking server, which knows whole ids alone."""
+    try:
+        found = client(uri).get_run(run_id)
+    except mlflow.MlflowException:
+        return []
+    return [_run(found, client(uri).get_experiment(found.info.experiment_id).name)]
+
+
+def _run(found: Any, experiment: str) -> Run:
+    info = found.info
+    ended = None if info.end_time is None else info.end_time / 1000
+    began = info.start_time / 1000
+    tags = dict(found.data.tags)
+    return Run(info.run_id, experiment, info.run_name, info.status, began, ended, info.artifact_uri, tags)
 
 
 def metrics_over_http(uri: str, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -106,7 +106,12 @@ def _summary(page: Page) -> str:
     if not page.verdicts:
         return ""
     rows = [
-        [f'<a href="#claim-{escape(v.name)}">{escape(v.claim.quote)}</a>', _badge(v), escape(v.basis)]
+        [
+            f'<a href="#claim-{escape(v.name)}">{escape(v.claim.quote)}</a>'
+            + (f"<br><small>{escape(v.name)}</small>" if page.said_twice(v) else ""),
+            _badge(v),
+            escape(v.basis),
+        ]
         for v in page.verdicts
     ]
     used = [w for w in WORDS if any(v.word == w for v in page.verdicts)]

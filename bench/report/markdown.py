@@ -66,6 +66,7 @@ def _summary(page: Page) -> str:
     for verdict in page.verdicts:
         quote = _clip(verdict.claim.quote, 120)
         name = f"[{escape(quote)}](#{slug(verdict.name)})"
+        name += f"<br><sub>{escape(verdict.name)}</sub>" if page.said_twice(verdict) else ""
         rows.append([name, f"{SYMBOLS[verdict.word]}&nbsp;{_glue(verdict.label)}", escape(_clip(verdict.basis, 170))])
     used = [w for w in WORDS if any(v.word == w for v in page.verdicts)]
     legend = "; ".join(f"{SYMBOLS[w]} *{w}*: {MEANINGS[w]}" for w in used)

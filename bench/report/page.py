@@ -103,6 +103,10 @@ class Page:
             return f"The paper's own numbers agree in {total}."
         return f"The paper's own numbers disagree in {len(wrong)} of {total}: {'; '.join(wrong)}."
 
+    def said_twice(self, verdict: Verdict) -> bool:
+        """Whether another claim quotes the same sentence: then the reader needs their names to tell them apart."""
+        return sum(v.claim.quote == verdict.claim.quote for v in self.verdicts) > 1
+
     @property
     def hero(self) -> Drawn | None:
         """The first figure of pictures that could be drawn."""

@@ -24,7 +24,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_files_lie_where_the_docs_say(written: Path) -> None:
-    assert {p.name for p in written.iterdir()} == {"quick.md", "quick.html", "quick.tex", "quick"}
+    assert {p.name for p in written.iterdir()} == {"quick.md", "quick.json", "quick.html", "quick.tex", "quick"}
     names = {p.name for p in (written / "quick").iterdir()}
     assert {"values.csv", "trials.csv", "figure2.png", "figure3.png", "figure4.png", "figure5.png"} <= names
 
