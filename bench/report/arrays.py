@@ -1,7 +1,8 @@
 """Figures of kind `arrays`: series from the .npz files that runs saved, a row per run and a panel per array.
 
 A two-dimensional array is a line per row, coloured from first to last along a rainbow whose bar says what the rows
-are (epochs, say); a one-dimensional one is a single line. Call inside `style.look()`.
+are (epochs, say), or a legend where they are few (layers, say); a one-dimensional one is a single line. Call inside
+`style.look()`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes as Frame
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
@@ -25,6 +28,9 @@ Array = NDArray[np.float64]
 
 DECADES = 12
 """A logarithmic panel shows so many below its largest value; what lies lower is rounding."""
+
+FEW = 8
+"""Up to so many kinds of lines are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +85,27 @@ def draw(rows: Sequence[Row], panels: Sequence[Panel], by: str | None) -> bytes:
             if i == len(rows) - 1:
                 frame.set_xlabel(panel.x_label or panel.x or "index")
     if scale is not None:
-        bar = figure.colorbar(ScalarMappable(scale, colormaps["turbo"]), ax=list(frames.flat), aspect=40, pad=0.015)
-        bar.set_label(by or "")
-        bar.outline.set_visible(False)
+        _key(figure, list(frames.flat), np.unique(np.concatenate(known)), scale, by or "")
     return style.png(figure)
 
 
+def _key(figure: Figure, frames: list[Frame], values: Array, scale: Normalize, title: str) -> None:
+    """What the colours stand for."""
+    if len(values) <= FEW:
+        shades = colormaps["turbo"]
+        lines = [Line2D([], [], color=shades(scale(v)), label=f"{v:g}") for v in values]
+        figure.legend(handles=lines, title=title, loc="outside right upper")
+    else:
+        bar = figure.colorbar(ScalarMappable(scale, colormaps["turbo"]), ax=frames, aspect=40, pad=0.015)
+        bar.set_label(title)
+        bar.outline.set_visible(False)
+
+
 def _range(known: Sequence[Array]) -> tuple[float, float]:
-    everything = np.concatenate(known)
+    everything = np.unique(np.concatenate(known))
     low, high = float(everything.min()), float(everything.max())
+    if len(everything) <= FEW:  # both ends of the rainbow are nearly black
+        low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
     return low, high if high > low else low + 1
 
 
