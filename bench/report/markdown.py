@@ -154,7 +154,8 @@ def _table(page: Page, built: Built) -> str:
     parts = [heading]
     if built.problem:
         parts.append(f"> Not run at scale `{page.scale}`: {escape(built.problem)}")
-    parts.append(_rows(head, rows, align))
+    shown = not built.problem or bool(built.with_published)  # without a number at all, the line above says it
+    parts += [_rows(head, rows, align)] if shown else []
     said = [f"Ours: mean ± standard deviation over {built.n} seeds."] if built.n > 1 else []
     said += ["Ours: one seed."] if built.n == 1 else []
     said += [escape(table.note)] if table.note else []
@@ -163,7 +164,7 @@ def _table(page: Page, built: Built) -> str:
     )
     said += [_source(table.source)]
     parts.append(" ".join(said))
-    if notes.words:
+    if notes.words and shown:
         parts.append("<br>\n".join(f"<sup>{mark}</sup> {escape(words)}" for words, mark in notes.words.items()))
     parts += _selection(built)
     return "\n\n".join(parts)

@@ -87,6 +87,16 @@ def test_published_values_that_disagree_are_shown_and_announced(tmp_path: Path) 
         assert "8.6 − 5.6 = 3 (Table 1, RProp, time, less Table 1, AdaGrad, time)" in text
 
 
+def test_a_table_beyond_its_scale_is_a_grid_only_where_the_paper_prints_numbers(tmp_path: Path) -> None:
+    seen = suite_with().model_dump(by_alias=True, exclude_unset=True)["tables"]
+    tables = {name: {**seen[name], "not_at": {"quick": "too dear"}} for name in ("table1", "table2")}
+    report.write(results(tmp_path / "artifacts", suite_with(tables=tables, figures={})), tmp_path, ["md"])
+    text = (tmp_path / "paintings" / "quick.md").read_text()
+    first, second = text[text.index("### table1") : text.index("## Claims")].split("### table2")
+    assert "> Not run at scale `quick`: too dear" in first and "| AdaGrad | 0.01 |" in first
+    assert "> Not run at scale `quick`: too dear" in second and "|" not in second
+
+
 class _Balanced(HTMLParser):
     """Checks nesting and collects what would be loaded from elsewhere."""
 
