@@ -36,6 +36,7 @@ class Drawn:
     """A figure ready for a page. picture: None where there is nothing to draw, and `problem` says why.
 
     tiles: of an images figure, the single pictures that were there (label, PNG), for a closer look.
+    chart: of a curves figure, its lines as data, to be read off under the pointer.
     gaps: what is missing in the picture, in words. reading: how to read it (bands, outlines).
     """
 
@@ -44,6 +45,7 @@ class Drawn:
     picture: Picture | None
     problem: str = ""
     tiles: tuple[tuple[str, bytes], ...] = ()
+    chart: Mapping[str, Any] | None = None
     gaps: tuple[str, ...] = ()
     reading: str = ""
 
@@ -192,7 +194,20 @@ def _curves(job: _Job) -> Drawn:
         reading.append("a cross marks where a run diverged")
     gaps = job.gaps(job.cells) + tuple(f"no {metric} was logged: run {t.run_id}" for t in without)
     alt = f"{metric} over training steps, a line per {figure.colour}"
-    return Drawn(job.name, figure, job.picture(data, alt), gaps=gaps, reading="; ".join(reading))
+    chart = {"axis": job.axis(), "log": figure.log, "panels": [_chart(*p, figure) for p in drawn]}
+    return Drawn(job.name, figure, job.picture(data, alt), chart=chart, gaps=gaps, reading="; ".join(reading))
+
+
+def _chart(title: str, curves: Sequence[Curve], figure: Figure) -> dict[str, Any]:
+    """The means of a panel's curves to five digits, for the page that shows values under the pointer."""
+    lines = []
+    for curve in curves:
+        found = plots.middle(curve, figure.log, figure.smooth)
+        if found is not None:
+            x, y = found
+            points = [[int(a), float(f"{b:.5g}")] for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+            lines.append({"label": curve.label, "colour": curve.pen.colour, "points": points})
+    return {"title": title, "lines": lines}
 
 
 def _heatmap(job: _Job) -> Drawn:

@@ -1,6 +1,7 @@
 """The report as one self-contained HTML file: it asks the network for nothing, and its policy forbids it to.
 
-Tables sort by a click on a heading, pictures of an images figure can be laid over each other with a slider; without
+Tables sort by a click on a heading, pictures of an images figure can be laid over each other with a slider, and
+curves tell their values under the pointer; without
 scripts everything is still there. Light or dark as the reader's system is. `page.css` and `page.js` go into it.
 """
 
@@ -152,20 +153,28 @@ def _figure(drawn: Drawn) -> str:
         body = f'<p class="undrawn">Not drawn: {escape(drawn.problem)}</p>'
     else:
         body = f'<img src="{_uri(picture.data)}" width="{picture.width}" alt="{escape(picture.alt)}" loading="lazy">'
-    return f'<figure id="{escape(drawn.name)}">\n{body}\n{caption}\n{_slider(drawn)}</figure>'
+    return f'<figure id="{escape(drawn.name)}">\n{body}\n{caption}\n{_slider(drawn)}{_chart(drawn)}</figure>'
 
 
 def _slider(drawn: Drawn) -> str:
     """Two pictures over each other with a slider between them; drawn by the script from the single tiles."""
     if len(drawn.tiles) < 2:
         return ""
-    tiles = json.dumps([{"label": label, "src": _uri(data)} for label, data in drawn.tiles], ensure_ascii=True)
-    safe = tiles.replace("<", "\\u003c")
-    return _fold(
-        "Compare two of them",
-        f'<div class="compare"><script type="application/json">{safe}</script></div>',
-        "comparison",
-    )
+    tiles = [{"label": label, "src": _uri(data)} for label, data in drawn.tiles]
+    return _fold("Compare two of them", f'<div class="compare">{_data(tiles)}</div>', "comparison")
+
+
+def _chart(drawn: Drawn) -> str:
+    """The curves again, drawn by the script: values under the pointer, one line at a time on a phone too."""
+    if drawn.chart is None or not any(panel["lines"] for panel in drawn.chart["panels"]):
+        return ""
+    return _fold("Values under the pointer", f'<div class="chart">{_data(drawn.chart)}</div>', "comparison")
+
+
+def _data(value: object) -> str:
+    """Data for the script: nothing in it can end its element."""
+    safe = json.dumps(value, ensure_ascii=True).replace("<", "\\u003c")
+    return f'<script type="application/json">{safe}</script>'
 
 
 def _value(entry: Entry) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from bench.report.numbers import Number
 from bench.report.page import Page
@@ -28,7 +29,24 @@ _SPECIAL = {
     "≈": r"$\approx$",
     "∞": r"$\infty$",
     "…": r"\ldots{}",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "→": r"$\to$",
+    "√": r"$\surd$",
+    "∇": r"$\nabla$",
+    "‖": r"$\|$",
+    "“": "``",
+    "”": "''",
+    "–": "--",
+    "\u2009": r"\,",
+    "\u202f": r"\,",
+    "\u00a0": "~",
 }
+_LATIN_SHAPED = {
+    **{capital: capital[0] for capital in ("Alpha", "Beta", "Epsilon", "Zeta", "Eta", "Iota", "Kappa", "Tau")},
+    **{"Mu": "M", "Nu": "N", "Omicron": "O", "omicron": "o", "Rho": "P", "Chi": "X"},
+}
+"""Greek letters that LaTeX has no command for, since they look like Latin ones."""
 _POWER = re.compile("10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 PREAMBLE = "% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}. Written by `bench report`; do not edit.\n"
@@ -112,4 +130,23 @@ def escape(words: str) -> str:
 
 
 def _escaped(words: str) -> str:
-    return "".join(_SPECIAL.get(c, c) for c in words)
+    return "".join(_SPECIAL.get(c) or _letter(c) for c in words)
+
+
+def _letter(c: str) -> str:
+    """Greek letters, raised and lowered digits as mathematics; Latin letters stay; what LaTeX lacks is named."""
+    if c < "\u0180":
+        return c
+    name = unicodedata.name(c, "")
+    if name.startswith("GREEK ") and " LETTER " in name and " WITH " not in name:
+        letter = name.rpartition(" ")[2].lower()
+        letter = {"lamda": "lambda"}.get(letter, letter)
+        if name.startswith("GREEK CAPITAL"):
+            letter = letter.capitalize()
+        return _LATIN_SHAPED.get(letter) or rf"$\{letter}$"
+    plain = unicodedata.normalize("NFKD", c)
+    if name.startswith("SUPERSCRIPT"):
+        return f"$^{{{plain}}}$"
+    if name.startswith("SUBSCRIPT"):
+        return f"$_{{{plain}}}$"
+    return rf"[U+{ord(c):04X}]"

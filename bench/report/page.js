@@ -95,3 +95,83 @@ for (const box of document.querySelectorAll(".compare")) {
   box.append(choose, stage, slide);
   show();
 }
+
+/* Curves: an SVG per panel; the pointer picks a step, and a list beside it tells every line's value there. */
+for (const box of document.querySelectorAll(".chart")) {
+  const chart = JSON.parse(box.querySelector("script").textContent);
+  const all = chart.panels.flatMap((panel) => panel.lines.flatMap((line) => line.points.map(([, y]) => y)));
+  const scale = chart.log ? Math.log10 : (v) => v;
+  const low = scale(Math.min(...all)), high = scale(Math.max(...all));
+  for (const panel of chart.panels) box.append(drawPanel(panel, chart, scale, low, high));
+}
+
+function drawPanel(panel, chart, scale, low, high) {
+  const W = 640, H = 300, L = 62, R = 12, T = 24, B = 30;
+  const svg = (tag, parts, text) => {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(parts)) node.setAttribute(name, value);
+    if (text !== undefined) node.textContent = text;
+    return node;
+  };
+  const last = Math.max(...panel.lines.flatMap((line) => line.points.map(([x]) => x)));
+  const x = (step) => L + ((W - L - R) * step) / (last || 1);
+  const y = (value) => T + ((H - T - B) * (high - scale(value))) / (high - low || 1);
+  const root = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${chart.axis} over steps ${panel.title}` });
+  root.append(svg("text", { x: L, y: 14, class: "title" }, panel.title ? `${panel.title}: ${chart.axis}` : chart.axis));
+  for (let i = 0; i <= 4; i++) {
+    const at = low + ((high - low) * i) / 4, value = chart.log ? 10 ** at : at, h = y(value);
+    root.append(svg("line", { x1: L, x2: W - R, y1: h, y2: h, class: "grid" }));
+    root.append(svg("text", { x: L - 6, y: h + 4, "text-anchor": "end" }, tell(value, 3)));
+    const step = Math.round((last * i) / 4);
+    root.append(svg("text", { x: x(step), y: H - 8, "text-anchor": i === 4 ? "end" : "middle" }, step));
+  }
+  for (const line of panel.lines) {
+    const points = line.points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ");
+    root.append(svg("polyline", { points, stroke: line.colour, class: "line" }));
+  }
+  const ruler = root.appendChild(svg("line", { y1: T, y2: H - B, class: "ruler", visibility: "hidden" }));
+  const dots = panel.lines.map((line) => root.appendChild(svg("circle", { r: 4, fill: line.colour, visibility: "hidden" })));
+  const list = document.createElement("ul");
+  const rows = panel.lines.map((line) => {
+    const row = document.createElement("li"), mark = document.createElement("i"), value = document.createElement("b");
+    mark.style.background = line.colour;
+    row.append(mark, line.label, value);
+    list.append(row);
+    return { row, value };
+  });
+  const head = document.createElement("p");
+  const pick = (step) => {
+    head.textContent = `step ${step}`;
+    ruler.setAttribute("x1", x(step));
+    ruler.setAttribute("x2", x(step));
+    ruler.setAttribute("visibility", "visible");
+    const found = panel.lines.map((line) => line.points.reduce((a, b) => (Math.abs(b[0] - step) < Math.abs(a[0] - step) ? b : a)));
+    found.forEach(([a, b], i) => {
+      dots[i].setAttribute("cx", x(a));
+      dots[i].setAttribute("cy", y(b));
+      dots[i].setAttribute("visibility", "visible");
+      rows[i].value.textContent = tell(b, 4);
+    });
+    const order = found.map((_, i) => i).sort((i, j) => found[j][1] - found[i][1]);
+    list.append(...order.map((i) => rows[i].row));
+  };
+  const move = (event) => {
+    const place = root.getBoundingClientRect();
+    const at = (((event.clientX - place.left) / place.width) * W - L) / (W - L - R);
+    pick(Math.round(Math.min(1, Math.max(0, at)) * last));
+  };
+  root.addEventListener("pointermove", move);
+  root.addEventListener("pointerdown", move);
+  pick(last);
+  const side = Object.assign(document.createElement("div"), { className: "values" });
+  side.append(head, list);
+  const frame = Object.assign(document.createElement("div"), { className: "panel" });
+  frame.append(root, side);
+  return frame;
+}
+
+function tell(value, digits) {
+  const size = Math.abs(value);
+  if (size !== 0 && (size >= 1e5 || size < 1e-3)) return value.toExponential(digits - 1).replace("e+", "e");
+  return String(Number(value.toPrecision(digits)));
+}

@@ -140,14 +140,11 @@ def _curve(frame: Frame, curve: Curve, log: bool, smooth: int, index: int) -> Ar
     if not seeds:
         return None
     soft = [(steps, smoothed(values, smooth)) for steps, values in seeds]
-    steps, middle = soft[0]
     if len(seeds) == 1 and smooth > 1:
         frame.plot(*thinned(*seeds[0]), color=pen.colour, linewidth=0.6, alpha=0.22, zorder=1.5)
-    shared = np.array(sorted(set.intersection(*(set(s.tolist()) for s, _ in soft))))
-    if len(seeds) > 1 and len(shared):
-        lines = np.stack([values[np.isin(s, shared)] for s, values in soft])
-        steps, middle = shared, lines.mean(axis=0)
-    if len(seeds) >= stats.ENOUGH and len(shared):
+    steps, lines = _together(soft)
+    middle = lines.mean(axis=0)
+    if len(seeds) >= stats.ENOUGH and len(lines) > 1:
         at = np.unique(np.linspace(0, len(steps) - 1, min(POINTS, len(steps))).astype(int))
         low, high = lines.min(axis=0)[at], lines.max(axis=0)[at]
         frame.fill_between(steps[at], low, high, color=pen.colour, alpha=0.16, linewidth=0, zorder=1.4)
@@ -162,6 +159,24 @@ def _curve(frame: Frame, curve: Curve, log: bool, smooth: int, index: int) -> Ar
         markeredgecolor=style.PAPER, markeredgewidth=0.5,
     )  # fmt: skip
     return y
+
+
+def middle(curve: Curve, log: bool, smooth: int) -> tuple[Array, Array] | None:
+    """Steps and smoothed mean over the seeds that finished, thinned; None where none did."""
+    clean = [_clean(s, log) for s, gone in zip(curve.series, curve.ended, strict=True) if not gone]
+    soft = [(steps, smoothed(values, smooth)) for steps, values in clean if len(steps)]
+    if not soft:
+        return None
+    steps, lines = _together(soft)
+    return thinned(steps, lines.mean(axis=0))
+
+
+def _together(soft: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """The steps that all seeds share, and a row of values per seed; the first seed alone where they share none."""
+    shared = np.array(sorted(set.intersection(*(set(s.tolist()) for s, _ in soft))))
+    if not len(shared):
+        return soft[0][0], soft[0][1][None]
+    return shared, np.stack([values[np.isin(s, shared)] for s, values in soft])
 
 
 def _frames(n: int, wrap: int, height: float, legend: bool = False) -> tuple[Figure, list[Frame]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -13,6 +15,7 @@ import pytest
 from report_sample import HERE, results, suite_with, troubled
 
 from bench import report
+from bench.report import latex
 from bench.report.markdown import slug
 
 
@@ -180,9 +183,38 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import report_sample
 from bench import report
+from bench.report import latex
 folder = Path(tempfile.mkdtemp())
 report.write(report_sample.results(folder), folder, ["md", "html", "latex", "csv"])
 print([name for name in ("torch", "mlflow", "optuna") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code, str(HERE)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="no TeX on this machine: apt install texlive-latex-recommended"
+)
+def test_the_latex_tables_compile(written: Path, tmp_path: Path) -> None:
+    odd = "naïve η ≤ 10⁻³, α₀ → Ω, “quoted” ‖x‖ 漢 Eta: Η" + "".join(map(chr, range(0x391, 0x3CA)))
+    (tmp_path / "odd.tex").write_text(latex.escape(odd), encoding="utf-8")
+    (tmp_path / "all.tex").write_text(
+        "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\begin{document}\n"
+        f"\\input{{{written / 'quick.tex'}}}\n\\input{{odd.tex}}\n\\end{{document}}\n"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, errors="replace")
+    assert made.returncode == 0, made.stdout[-2000:]
+
+
+def test_html_curves_carry_their_values(written: Path) -> None:
+    """What the pointer tells is what was logged: the last point of every line is the last mean of its seeds."""
+    found = re.search(
+        r'<div class="chart"><script type="application/json">(.*?)</script>', (written / "quick.html").read_text()
+    )
+    assert found
+    chart = json.loads(found[1])
+    assert [line["label"] for line in chart["panels"][0]["lines"]]
+    for line in chart["panels"][0]["lines"]:
+        steps = [x for x, _ in line["points"]]
+        assert steps == sorted(set(steps)) and len(steps) > 1
