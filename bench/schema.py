@@ -319,7 +319,17 @@ class Extreme(Closed):
     end: Literal["lowest", "highest"]
 
 
-Check = Annotated[Below | Ratio | Spread | Monotone | Extreme, Field(discriminator="form")]
+class Agrees(Closed):
+    """Ours and the paper's values put the values of a setting in the same order: Kendall's tau-b is above a bound."""
+
+    form: Literal["agrees"]
+    metric: str
+    over: str = Field(description="the setting whose values are ranked; its values are rows of the published table")
+    published: str = Field(description="'table/column' of the published numbers")
+    above: float = Field(default=0.0, ge=-1, lt=1, description="tau that the ranks must exceed; 0: no order at all")
+
+
+Check = Annotated[Below | Ratio | Spread | Monotone | Extreme | Agrees, Field(discriminator="form")]
 
 
 class Claim(View):

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench import resolve
-from bench.schema import Claim, Column, Constants, Figure, NotPublished, Suite, Table, View
+from bench.schema import Agrees, Claim, Column, Constants, Figure, NotPublished, Suite, Table, View
 from bench.task import ENGINE_METRICS, TaskSpec, UnknownTask, did_you_mean, find_task
 from bench.values import matches, text
 
@@ -39,6 +39,12 @@ def problems(suite: Suite) -> Iterator[Problem]:
         except ImportError as error:
             yield Problem(("packages",), f"cannot be imported: {error}")
             return
+        else:
+            plain = [metric for metric in specs[name].metrics if "/" not in metric]
+            if plain:  # a frame of results tells metrics from settings by it, and MLflow groups charts by it
+                words = f"task '{experiment.task}' measures '{plain[0]}'; a metric's name has a group, as 'loss/total'"
+                yield Problem(("experiments", name, "task"), words)
+                broken = True
     if broken:
         return
     found = [*_scale_names(suite), *_unknown_settings(suite, specs), *_starts(suite, specs)]
@@ -334,3 +340,11 @@ class _View:
         over = getattr(check, "over", ())
         for key in [over] if isinstance(over, str) else over:
             yield from self.setting(("check", "over"), key)
+        if isinstance(check, Agrees):
+            table, _, column = check.published.partition("/")
+            tables = self.suite.tables
+            if table not in tables:
+                yield _unknown((*self.path, "check", "published"), "table", table, tables, at_key=False)
+            elif not any(isinstance(row.get(column), (int, float)) for row in tables[table].published.values()):
+                known = [c for c in tables[table].columns if any(c in row for row in tables[table].published.values())]
+                yield _unknown((*self.path, "check", "published"), "published column", column, known, at_key=False)

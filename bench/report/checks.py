@@ -1,4 +1,4 @@
-"""The five forms of a check as comparisons: which cells are held against which, and on what scale.
+"""The six forms of a check as comparisons: which cells are held against which, and on what scale.
 
 Each form turns a view's cells into `Comparison`s, each of which says "this difference is above 0"; a check holds
 where all of them hold. `verdicts.py` judges them.
@@ -16,7 +16,7 @@ from bench.report import views
 from bench.report.numbers import short, times
 from bench.report.stats import Values
 from bench.report.views import Book, Cell, ReportError
-from bench.schema import Below, Check, Extreme, Monotone, Ratio, Spread, Where
+from bench.schema import Agrees, Below, Check, Extreme, Monotone, Ratio, Spread, Suite, Where
 from bench.values import canonical, matches, text
 
 
@@ -69,6 +69,8 @@ def prepare(book: Book, experiments: Sequence[str], cells: list[Cell], check: Ch
         "extreme": _extreme,
     }
     worst = book.worst(experiments, check.metric)
+    if isinstance(check, Agrees):
+        return _agrees(check, cells, _Reader(check.metric, worst, book.scale), book.suite)
     return forms[check.form](check, cells, _Reader(check.metric, worst, book.scale))
 
 
@@ -228,6 +230,41 @@ def _monotone(check: Monotone, cells: list[Cell], reader: _Reader) -> Setup:
         steps = [(b, a) for a, b in pairwise(line)]  # the later one is below (above) the earlier
         comparisons += _against(reader, steps, [check.over, *others], check.direction == "rises")
     return Setup(comparisons, along)
+
+
+def _agrees(check: Agrees, cells: list[Cell], reader: _Reader, suite: Suite) -> Setup:
+    """Per seed Kendall's tau-b (M. G. Kendall, Biometrika 33, 1945) of our values with the published ones."""
+    from scipy.stats import kendalltau  # half a second to import: only where a claim asks for it
+
+    table, _, column = check.published.partition("/")
+    printed = {row: cells.get(column) for row, cells in suite.tables[table].published.items()}
+    ranked: dict[str, Cell] = {}
+    for cell in cells:
+        key = text(cell.get(check.over))
+        if not isinstance(printed.get(key), (int, float)):
+            continue
+        if key in ranked:
+            raise CannotJudge(f"several cells have {check.over} = {key}; name the others' settings in where or select")
+        ranked[key] = cell
+    if len(ranked) < 3:
+        raise CannotJudge(f"{len(ranked)} values of {check.over} are both published and run; an order needs three")
+    reader.need(list(ranked.values()))
+    values = {key: reader.plain(cell) for key, cell in ranked.items()}
+    seeds = set.intersection(*(set(v) for v in values.values()))
+    if not seeds:
+        raise CannotJudge("the cells share no seed to rank them by")
+    paper = [float(printed[key]) for key in ranked]  # type: ignore[arg-type]
+    taus = {s: float(kendalltau(paper, [values[key][s] for key in ranked]).statistic) for s in sorted(seeds)}
+    if any(math.isnan(tau) for tau in taus.values()):
+        raise CannotJudge("all values are equal, which is no order")
+    comparison = Comparison(
+        label=f"Kendall's tau of {len(ranked)} {check.over}s with the published order above {short(check.above)}",
+        left=taus,
+        right=dict.fromkeys(taus, check.above),
+        shown=lambda d: d + check.above,
+        numbers=f"tau {', '.join(short(tau) for tau in taus.values())} by seed",
+    )
+    return Setup([comparison], list(ranked.values()))
 
 
 def _ratio(check: Ratio, cells: list[Cell], reader: _Reader) -> Setup:

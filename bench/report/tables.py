@@ -208,7 +208,9 @@ def _nothing(book: Book, entry: Entry, seen: Seen, experiments: Sequence[str]) -
         gone = [c for choice in seen.choices for c in choice.incomplete]
         if diverged and not gone:
             return replace(entry, state="diverged", note=f"all {len(diverged)} cells diverged")
-        trial = next(t for c in gone for t in c.trials if t.state != "finished")
+        trial = next((t for c in gone for t in c.trials if t.state != "finished"), None)
+        if trial is None:
+            return replace(entry, state="not run", note=f"no {seen.choices[0].metric} was measured")
         if trial.state == "failed":
             return replace(entry, state="failed", note=f"{counted(len(gone), 'cell')} failed: {trial.reason}")
         return replace(entry, state="not run", note="not run")

@@ -282,3 +282,40 @@ def test_every_claim_of_the_sample_is_judged() -> None:
         "reproduced", "direction only", "direction only", "reproduced", "reproduced", "not run",
     ]  # fmt: skip
     assert len(sample_suite().claims) == 6
+
+
+AGREES = {"form": "agrees", "metric": "loss/total", "over": "optimizer", "published": "table1/loss"}
+
+
+def order(loss: Callable[[Mapping[str, Any], np.random.Generator], float], seed: int = 0, **more: Any) -> Verdict:
+    """The verdict on our order of the optimizers against Table 1's of the sample suite."""
+    data = sample_suite().model_dump(by_alias=True, exclude_unset=True)
+    view = {"quote": "a sentence of the paper", "from": "defaults", "check": {**AGREES, **more}}
+    suite = suite_with(claims={"claim": view}, tables=data["tables"], figures={})
+
+    def measured(row: Mapping[str, Any], noise: np.random.Generator) -> dict[str, float]:
+        return {"loss/total": loss(row, noise), "loss/tv": 1.0, "time/train": 1.0, "score/accuracy": 1.0}
+
+    return judge_all(results(HERE, suite, measured=measured, seed=seed))[0]
+
+
+def printed() -> dict[str, float]:
+    rows = sample_suite().tables["table1"].published
+    return {row: float(cells["loss"]) for row, cells in rows.items() if isinstance(cells.get("loss"), (int, float))}
+
+
+def test_the_published_order_is_found_and_its_opposite_is_a_contradiction() -> None:
+    assert len(printed()) >= 3
+    same = order(lambda row, noise: printed().get(row.get("optimizer"), 0.0) * (1 + noise.normal(0, 1e-6)))
+    assert same.word == "reproduced" and "tau" in same.basis
+    reverse = order(lambda row, noise: -printed().get(row.get("optimizer"), 0.0) * (1 + noise.normal(0, 1e-6)))
+    assert reverse.word == "contradicted"
+
+
+def test_a_chance_order_is_rarely_called_the_papers() -> None:
+    words = [order(lambda row, noise: float(noise.normal()), seed=seed).word for seed in range(120)]
+    assert words.count("reproduced") <= 9, "2.5 % of 120 are 3; 9 come by chance once in 400 times"
+
+
+def test_equal_values_are_no_order() -> None:
+    assert order(lambda row, noise: 1.0).word == "not run"
