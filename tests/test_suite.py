@@ -65,6 +65,14 @@ def test_a_mistake_is_placed_and_explained(project: Path, old: str, new: str, me
     assert abs(int(place[1]) - line) <= 2
 
 
+def test_a_metric_needs_a_group(project: Path, bench: Callable[..., Ran]) -> None:
+    module = project / "toypaper" / "__init__.py"
+    module.write_text(module.read_text().replace('"loss/final"', '"final"'))
+    ran = bench("list", "toy")
+    assert ran.code == 2
+    assert "toy.yaml:21:11: experiments.grid.task: task 'descent' measures 'final'; a metric's name has a" in ran.err
+
+
 def test_all_mistakes_are_told_at_once_and_nothing_runs(project: Path, bench: Callable[..., Ran]) -> None:
     path = project / "suites" / "toy.yaml"
     path.write_text(path.read_text().replace("lr: {value", "rate: {value").replace("    title: Loss curves\n", ""))

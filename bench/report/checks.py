@@ -50,9 +50,12 @@ class Setup:
     used: list[Cell]
 
 
-def prepare(book: Book, experiments: Sequence[str], cells: list[Cell], check: Check, place: str) -> Setup:
+def prepare(
+    book: Book, experiments: Sequence[str], cells: list[Cell], check: Check, place: str, chosen: Sequence[str] = ()
+) -> Setup:
     """The comparisons of a check over the cells of its view.
 
+    chosen: the settings that a selection has chosen for each cell; they may differ between the two sides.
     Raises `CannotJudge` where there is nothing to compare or a needed trial is missing, failed or without a value
     (all of them are named), and `ReportError` where a setting is unknown.
     """
@@ -71,7 +74,7 @@ def prepare(book: Book, experiments: Sequence[str], cells: list[Cell], check: Ch
     worst = book.worst(experiments, check.metric)
     if isinstance(check, Agrees):
         return _agrees(check, cells, _Reader(check.metric, worst, book.scale), book.suite)
-    return forms[check.form](check, cells, _Reader(check.metric, worst, book.scale))
+    return forms[check.form](check, cells, _Reader(check.metric, worst, book.scale, frozenset(chosen)))
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class _Reader:
     metric: str
     worst: float | None
     scale: str
+    chosen: frozenset[str] = frozenset()
 
     def need(self, cells: Sequence[Cell]) -> None:
         """Raise `CannotJudge` with every trial that has no value."""
@@ -130,10 +134,11 @@ def _fits(cell: Cell, where: Where) -> bool:
     return all(matches(cell.get(name), wanted) for name, wanted in where.items())
 
 
-def held(these: Sequence[Cell], than: Sequence[Cell], named: Iterable[str]) -> list[str]:
+def held(these: Sequence[Cell], than: Sequence[Cell], named: Iterable[str], chosen: Iterable[str] = ()) -> list[str]:
     """The settings to hold equal in a pair: those that vary on a side among cells that agree in all `named` ones.
 
-    What the named settings determine (an explicit cell and its own settings) is no free choice, so it isn't held.
+    What the named settings determine (an explicit cell and its own settings) is no free choice, so it isn't held;
+    neither is what a selection has `chosen` for each cell: the best of one is held against the best of the other.
     """
     names = list(named)
     found: dict[str, None] = {}
@@ -143,7 +148,7 @@ def held(these: Sequence[Cell], than: Sequence[Cell], named: Iterable[str]) -> l
             groups.setdefault(canonical([cell.get(n) for n in names]), []).append(cell)
         for group in groups.values():
             found.update(dict.fromkeys(n for n in views.varying(group) if n not in names))
-    return list(found)
+    return [name for name in found if name not in set(chosen)]
 
 
 def _agree(a: Cell, b: Cell, names: Iterable[str]) -> bool:
@@ -194,7 +199,7 @@ def _below(check: Below, cells: list[Cell], reader: _Reader) -> Setup:
     these, than = reader.side(cells, check.these), reader.side(cells, check.than)
     reader.need([*these, *than])
     named = _named(check.these, check.than)
-    names = held(these, than, named)
+    names = held(these, than, named, reader.chosen)
     pairs = _pairs(these, than, named, names)
     return Setup(_against(reader, pairs, [*named, *names], check.higher, check.margin), [*these, *than])
 
@@ -206,7 +211,7 @@ def _extreme(check: Extreme, cells: list[Cell], reader: _Reader) -> Setup:
         raise CannotJudge(f"there is nothing else at scale {reader.scale} to compare with")
     reader.need(cells)
     named = _named(check.these)
-    names = held(these, others, named)
+    names = held(these, others, named, reader.chosen)
     pairs = _pairs(these, others, named, names)
     return Setup(_against(reader, pairs, [*named, *names], check.end == "highest"), cells)
 
@@ -218,7 +223,7 @@ def _monotone(check: Monotone, cells: list[Cell], reader: _Reader) -> Setup:
     if len(order) < 2:
         raise CannotJudge(f"{check.over} has {len(order)} value at scale {reader.scale}; a trend needs two")
     reader.need(along)
-    others = held(along, [], [check.over])
+    others = held(along, [], [check.over], reader.chosen)
     groups: dict[str, list[Cell]] = {}
     for cell in along:
         groups.setdefault(canonical([cell.get(n) for n in others]), []).append(cell)
@@ -340,7 +345,7 @@ def _spread(check: Spread, cells: list[Cell], reader: _Reader) -> Setup:
     reader.need([*these, *than])
     named = [n for n in _named(check.these, check.than) if n not in check.over]
     left, right = _grids(these, check, reader), _grids(than, check, reader)
-    names = held(these, than, [*named, *check.over])
+    names = held(these, than, [*named, *check.over], reader.chosen)
     pairs = _pairs([g.high for g in left], [g.high for g in right], named, names)
     by_cell = {id(g.high): g for g in [*left, *right]}
     names = [*named, *names]

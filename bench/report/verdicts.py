@@ -95,7 +95,8 @@ def judge(book: Book, name: str, claim: Claim) -> Verdict:
     seen = views.look(book, place, claim)
     try:
         _selected_from_all(seen)
-        setup = prepare(book, claim.from_, seen.cells, claim.check, place)
+        chosen = claim.select.over if claim.select else ()
+        setup = prepare(book, claim.from_, seen.cells, claim.check, place, chosen)
         judged = weigh(setup.comparisons)
     except CannotJudge as why:
         return Verdict(name, claim, "not run", _sentence(str(why)))

@@ -271,6 +271,20 @@ def test_pairs_hold_equal_what_no_side_names() -> None:
     assert (found.word, len(found.judged)) == ("direction only", 16)
 
 
+def test_what_was_chosen_may_differ_between_the_sides_of_a_pair() -> None:
+    """The best learning rate of adam is not that of rprop; batch sizes are not chosen, so they are held."""
+    check = {**BELOW, "these": {"optimizer": "adam"}, "than": {"optimizer": "rprop"}}
+    best = {"adam": 0.001, "rprop": 0.1}
+
+    def loss(row: Mapping[str, Any], noise: np.random.Generator) -> float:
+        away = row.get("lr") != best.get(row.get("optimizer", ""), 0.1)
+        return 100 + 50 * away + 10 * (row.get("optimizer") == "rprop")
+
+    found = verdict(check, loss, **{"from": "grid", "select": {"lowest": "loss/total", "over": ["lr"]}})
+    assert (found.word, len(found.judged)) == ("direction only", 4)
+    assert {j.difference.mean for j in found.judged} == {10}
+
+
 def test_stale_trials_are_judged_and_told() -> None:
     found = verdict(BELOW, apart(20), lambda row: {"stale": True} if hit(row, optimizer="adam") else None)
     assert found.word == "reproduced"

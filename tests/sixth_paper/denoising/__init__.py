@@ -1,0 +1,27 @@
+"""Which penalty keeps the edges? Two ways to take the noise off a photograph."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from bench.task import Metric, Settings, TaskSpec
+
+
+class Denoise(Settings):
+    """Equation 1: u = argmin ½ mean (u − y)² + weight · mean penalty(∇u), for a noisy photograph y."""
+
+    penalty: Literal["quadratic", "total_variation"]
+    weight: float = Field(ge=0)
+    noise: float = Field(ge=0, description="standard deviation; the photograph's values are in [0, 1]")
+    steps: int = Field(gt=0)
+    lr: float = Field(gt=0, description="of Adam")
+    size: int = Field(gt=1, description="side of the photograph in pixels")
+
+
+METRICS = {
+    "loss/total": Metric("the objective, equation 1"),
+    "quality/psnr": Metric("of the result against the clean photograph", better="higher", unit="dB"),
+    "quality/noisy": Metric("of the noisy photograph, before anything is done", better="higher", unit="dB"),
+}
+
+TASKS = [TaskSpec("denoise", Denoise, "denoising.task:DenoiseTask", METRICS, "loss/total", lambda s: ["photos"])]
