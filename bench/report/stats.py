@@ -93,8 +93,8 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def sd(values: Sequence[float]) -> float:
-    """Standard deviation with n - 1; 0 for fewer than two values."""
-    if len(values) < 2:
+    """Standard deviation with n - 1; 0 for fewer than two values, and without rounding for equal ones."""
+    if len(set(values)) < 2:
         return 0.0
     middle = _mean(values)
     return math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (len(values) - 1))
