@@ -100,7 +100,7 @@ def decoder(channels: int, classes: int) -> nn.Sequential:
 
     Weights are drawn so that each step begins as nearest-neighbour upsampling and the signal keeps its size through
     the ReLUs (Aitken et al. 2017, He et al. 2015; so does the released code). With torch's default it hardly starts.
-    The released code has a ReLU behind the last step too; there, a class whose scores have sunk below 0 is lost.
+    The ReLU behind the last step is the released code's too: a class whose scores sink below 0 in training is lost.
     """
     score = nn.Conv2d(channels, classes, 1)
     nn.init.kaiming_normal_(score.weight)
@@ -111,7 +111,6 @@ def decoder(channels: int, classes: int) -> nn.Sequential:
             widen.weight.copy_(nn.init.kaiming_normal_(widen.weight[:classes].clone()).repeat_interleave(4, dim=0))
             nn.init.zeros_(widen.bias)  # type: ignore[arg-type]
         layers += [widen, nn.ReLU(), nn.PixelShuffle(2)]
-    del layers[-2]  # the last ReLU
     return nn.Sequential(*layers)
 
 

@@ -119,7 +119,6 @@ def test_a_decoder_begins_as_nearest_neighbour_upsampling() -> None:
     blocks = scores.unfold(2, 8, 8).unfold(3, 8, 8).flatten(4)
     assert torch.allclose(blocks.amax(-1), blocks.amin(-1))
     assert float(scores.detach().std()) > 0.3
-    assert float(scores.detach().min()) < 0, "no class can be lost behind a ReLU"
 
 
 def test_perturbations_touch_what_they_should() -> None:
