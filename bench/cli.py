@@ -388,10 +388,10 @@ def data_get(name: str) -> None:
 @click.option("--project", type=click.Path(path_type=Path, exists=True), default=Path(), help="[default: this folder]")
 @TRACKING
 def ui(port: int, project: Path, tracking_uri: str | None) -> int:
-    """Open MLflow's interface on this machine (loopback only)."""
-    from bench import doctor
+    """Serve MLflow's interface on this machine (loopback only), and say where each experiment's runs are compared."""
+    from bench import ui as interface
 
-    return doctor.ui(project.resolve(), tracking_uri, port)
+    return interface.serve(project.resolve(), tracking_uri, port)
 
 
 @bench.command()

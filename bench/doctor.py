@@ -1,9 +1,8 @@
-"""`bench doctor`: what this machine has and lacks; `bench ui`: MLflow's interface on loopback."""
+"""`bench doctor`: what this machine has and lacks for a run, and what mends it."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -120,21 +119,3 @@ def _determinism() -> Iterator[Check]:
         "RETABLE_DATA",
     ):
         yield Check(name, True, _without_password(os.environ.get(name, "not set")))
-
-
-def ui(project: Path, tracking: str | None, port: int) -> int:
-    """Serve MLflow's interface for the project's store until Ctrl-C."""
-    place = stores.locate(project, tracking)
-    if place.tracking.startswith("sqlite:///") and not Path(place.tracking.removeprefix("sqlite:///")).exists():
-        print(f"nothing to show yet in {project}: bench run SUITE", file=sys.stderr)
-        return 4
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", place.tracking]
-    if place.artifacts is not None:
-        command += ["--default-artifact-root", str(place.artifacts)]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    print(f"http://127.0.0.1:{port}  (Ctrl-C ends it)", file=sys.stderr)
-    try:
-        return subprocess.run(command, env=environment, check=False).returncode
-    except KeyboardInterrupt:
-        return 0

@@ -59,6 +59,30 @@ def runs(uri: str, experiments: Sequence[str], *, trial: str | None = None) -> l
     return _runs(uri, f"e.name IN :names {wanted if trial else ''}", values)
 
 
+@dataclass(frozen=True)
+class Group:
+    """An MLflow experiment that holds runs. seeds: how many its runs have; first_seed: the lowest of them."""
+
+    id: str
+    seeds: int
+    first_seed: int
+
+
+def experiments(uri: str) -> dict[str, Group]:
+    """Every experiment that holds a run, by name, in order of creation. The store must be a database."""
+    if not exists(uri):
+        return {}
+    rows = _query(
+        uri,
+        "SELECT e.name, e.experiment_id, COUNT(DISTINCT p.value), MIN(CAST(p.value AS INTEGER)) FROM experiments e "
+        "JOIN runs r ON r.experiment_id = e.experiment_id LEFT JOIN params p ON p.run_uuid = r.run_uuid "
+        "AND p.key = 'seed' WHERE e.lifecycle_stage = 'active' AND r.lifecycle_stage = 'active' "
+        "GROUP BY e.name, e.experiment_id ORDER BY e.experiment_id",
+        {},
+    )
+    return {str(name): Group(str(number), seeds, first or 0) for name, number, seeds, first in rows}
+
+
 def starting_with(uri: str, beginning: str) -> list[Run]:
     """The runs whose id begins so, of any experiment; a tracking server is asked for the whole id."""
     if not exists(uri):
