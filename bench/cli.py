@@ -6,16 +6,22 @@ Exit codes: 0 fine; 1 a baseline or claim regressed; 2 usage or configuration; 3
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench import cli_apply, cli_compare
+from bench import cli_apply, cli_compare, cli_worker
+
+if TYPE_CHECKING:
+    from bench.listing import Selection
 
 FINE, REGRESSED, USAGE, SOME_FAILED, NOTHING, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -30,13 +36,31 @@ STORAGE = click.option("--storage", help="Optuna storage [default: mlruns/optuna
 JSON = click.option("--json", "as_json", is_flag=True, help="print JSON")
 
 
-def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def apply(function: Any) -> Any:
-        for decorate in reversed(decorators):
-            function = decorate(function)
-        return function
+def _selecting(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Give a command these options, and of them those that select trials as one `Selection`, its first argument."""
 
-    return apply
+    def decorate(function: Any) -> Any:
+        @functools.wraps(function)
+        def command(*args: Any, **given: Any) -> Any:
+            from bench.listing import Selection
+
+            names = {f.name: "tracking_uri" if f.name == "tracking" else f.name for f in fields(Selection)}
+            return function(Selection(**{n: given.pop(o) for n, o in names.items() if o in given}), *args, **given)
+
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@contextlib.contextmanager
+def _plain(*kinds: type[Exception]) -> Iterator[None]:
+    """Errors of these kinds are a person's to mend: printed without a traceback."""
+    try:
+        yield
+    except kinds as error:
+        raise click.ClickException(str(error)) from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -52,6 +76,7 @@ def main() -> None:
     """Entry point of the console script: errors that a person can mend are printed plainly, with exit code 2."""
     from bench.data import DataError
     from bench.plan import PlanError
+    from bench.stores import StoreError
     from bench.suite import SuiteError
 
     try:
@@ -62,7 +87,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except (SuiteError, PlanError, DataError) as error:
+    except (SuiteError, PlanError, DataError, StoreError) as error:
         print(error, file=sys.stderr)
         sys.exit(USAGE)
     except BrokenPipeError:
@@ -97,23 +122,14 @@ def list_(suite: str | None, as_json: bool) -> None:
 
 
 @bench.command()
-@_options(SUITE, SCALE, WHERE, ONLY, SEEDS, SET, TRACKING, JSON)
+@_selecting(SUITE, SCALE, WHERE, ONLY, SEEDS, SET, TRACKING)
+@JSON
 @click.option("--workers", type=click.IntRange(1), help="processes, for the time estimate [default: cores]")
-def plan(
-    suite: str,
-    scale: str,
-    where: str,
-    only: tuple[str, ...],
-    seeds: int | None,
-    overrides: tuple[str, ...],
-    tracking_uri: str | None,
-    workers: int | None,
-    as_json: bool,
-) -> None:
+def plan(selection: Selection, workers: int | None, as_json: bool) -> None:
     """What a run would do: trials to run, done, stale; data needed; estimated time. Runs nothing."""
     from bench import api, listing
 
-    found = listing.plan(suite, scale, where, only, seeds, overrides, tracking_uri, workers or api.cores())
+    found = listing.plan(selection, workers or api.cores())
     if as_json:
         _print_json(found)
     else:
@@ -121,21 +137,16 @@ def plan(
 
 
 @bench.command()
-@_options(SUITE, SCALE, WHERE, ONLY, SEEDS, SET, TRACKING, STORAGE)
-@click.option("--workers", type=click.IntRange(1, 512), help="processes [default: one a core on a CPU, one on a GPU]")
+@_selecting(SUITE, SCALE, WHERE, ONLY, SEEDS, SET, TRACKING)
+@STORAGE
+@click.option("--workers", type=click.IntRange(0, 512), help="processes [default: one a core on a CPU, one on a GPU]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
 @click.option("--fail-fast", is_flag=True, help="stop at the first failed trial")
 @click.option("--stale", is_flag=True, help="run finished trials again whose code has changed")
 @click.option("--checkpoint-every", default=60.0, show_default=True, metavar="SECONDS", help="of a long trial")
 @click.option("--report/--no-report", "with_report", default=True, help="write the report at the end")
 def run(
-    suite: str,
-    scale: str,
-    where: str,
-    only: tuple[str, ...],
-    seeds: int | None,
-    overrides: tuple[str, ...],
-    tracking_uri: str | None,
+    selection: Selection,
     storage: str | None,
     workers: int | None,
     device: str,
@@ -147,28 +158,23 @@ def run(
     """Run a suite's trials that are not done yet, then write its report. The same command goes on after a crash."""
     from bench import api
     from bench.options import RunError
-    from bench.plan import parse_overrides
 
-    file = api.load_suite(suite)
-    forced = parse_overrides(overrides)
-    try:
+    file = api.load_suite(selection.suite)
+    same: dict[str, Any] = {"scale": selection.scale, "seeds": selection.seeds, "overrides": selection.forced}
+    with _plain(RunError):
         ended, statuses = api.run(
             file,
-            scale=scale,
-            where=where,
-            only=only,
-            seeds=seeds,
-            overrides=forced,
+            **same,
+            where=selection.where,
+            only=selection.only,
             workers=workers,
             device=device,
             fail_fast=fail_fast,
             stale=stale,
             checkpoint_seconds=checkpoint_every,
-            tracking=tracking_uri,
+            tracking=selection.tracking,
             storage=storage,
         )
-    except RunError as error:
-        raise click.ClickException(str(error)) from None
     if not ended:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
@@ -176,40 +182,29 @@ def run(
     for trial, found in failed:
         print(f"{found.state}: {trial.experiment}: {trial.name} ({trial.id}) {found.reason}", file=sys.stderr)
     if with_report:
-        page = api.report(file, scale=scale, seeds=seeds, overrides=forced, tracking=tracking_uri)
+        page = api.report(file, **same, tracking=selection.tracking)
         print(f"report: {page}")
     return SOME_FAILED if failed else FINE
 
 
 @bench.command()
-@click.argument("suite", required=False)
-@_options(SCALE, WHERE, ONLY, SEEDS, SET, TRACKING, JSON)
-def status(
-    suite: str | None,
-    scale: str,
-    where: str,
-    only: tuple[str, ...],
-    seeds: int | None,
-    overrides: tuple[str, ...],
-    tracking_uri: str | None,
-    as_json: bool,
-) -> None:
+@_selecting(click.argument("suite", default=""), SCALE, WHERE, ONLY, SEEDS, SET, TRACKING)
+@JSON
+def status(selection: Selection, as_json: bool) -> None:
     """How far a suite is: its trials by state. Without a suite: the ledger of all, from their last reports."""
     from bench import listing
 
-    if suite is None:
+    if not selection.suite:
         from bench import ledger
 
-        try:
+        with _plain(ledger.LedgerError):
             entries = ledger.read()
-        except ledger.LedgerError as error:
-            raise click.ClickException(str(error)) from None
         if as_json:
             _print_json(ledger.as_json(entries))
         else:
             print(ledger.text(entries))
         return
-    found = [listing.progress(suite, scale, where, only, seeds, overrides, tracking_uri)]
+    found = [listing.progress(selection)]
     if as_json:
         _print_json(found)
     else:
@@ -219,20 +214,14 @@ def status(
 
 
 @bench.command()
-@_options(SUITE, click.argument("trial"), SCALE, SEEDS, SET, TRACKING, JSON)
-def show(
-    suite: str,
-    trial: str,
-    scale: str,
-    seeds: int | None,
-    overrides: tuple[str, ...],
-    tracking_uri: str | None,
-    as_json: bool,
-) -> None:
+@_selecting(SUITE, SCALE, SEEDS, SET, TRACKING)
+@click.argument("trial")
+@JSON
+def show(selection: Selection, trial: str, as_json: bool) -> None:
     """One trial: settings, state, metrics, facts of its run, where its files are. TRIAL: an id or its beginning."""
     from bench import listing
 
-    found = listing.show(suite, trial, scale, seeds, overrides, tracking_uri)
+    found = listing.show(selection, trial)
     if as_json:
         _print_json(found)
     else:
@@ -240,20 +229,14 @@ def show(
 
 
 @bench.command()
-@_options(SUITE, click.argument("trial"), SCALE, SEEDS, SET, TRACKING, JSON)
-def why(
-    suite: str,
-    trial: str,
-    scale: str,
-    seeds: int | None,
-    overrides: tuple[str, ...],
-    tracking_uri: str | None,
-    as_json: bool,
-) -> None:
+@_selecting(SUITE, SCALE, SEEDS, SET, TRACKING)
+@click.argument("trial")
+@JSON
+def why(selection: Selection, trial: str, as_json: bool) -> None:
     """Why a trial is in the state it is in; for a stale one, which code has changed."""
     from bench import listing
 
-    found = listing.why(suite, trial, scale, seeds, overrides, tracking_uri)
+    found = listing.why(selection, trial)
     if as_json:
         _print_json(found)
     else:
@@ -263,47 +246,42 @@ def why(
 
 
 @bench.command()
-@_options(SUITE, SCALE, SEEDS, SET, TRACKING)
+@_selecting(click.argument("suite", default=""), SCALE, SEEDS, SET, TRACKING)
 @click.option("--format", "formats", multiple=True, type=click.Choice(["md", "html", "latex", "csv"]), default=("md",))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="folder [default: reports/ of the project]")
-def report(
-    suite: str,
-    scale: str,
-    seeds: int | None,
-    overrides: tuple[str, ...],
-    tracking_uri: str | None,
-    formats: tuple[str, ...],
-    out: Path | None,
-) -> int:
-    """Rebuild a suite's tables, figures and verdicts from MLflow alone."""
-    from bench import api
-    from bench.plan import parse_overrides
+def report(selection: Selection, formats: tuple[str, ...], out: Path | None) -> int:
+    """Rebuild a suite's tables, figures and verdicts from MLflow alone. Without a suite: the ledger of all reports."""
+    from bench import api, ledger
 
-    forced = parse_overrides(overrides)
+    if not selection.suite:
+        with _plain(ledger.LedgerError):
+            print(ledger.write(ledger.read(out), out or ledger.folder()))
+        return FINE
     page = api.report(
-        suite, scale=scale, seeds=seeds, overrides=forced, tracking=tracking_uri, out=out, formats=formats
+        selection.suite,
+        scale=selection.scale,
+        seeds=selection.seeds,
+        overrides=selection.forced,
+        tracking=selection.tracking,
+        out=out,
+        formats=formats,
     )
     if page is None:
-        print(f"nothing measured yet: bench run {suite} --scale {scale}", file=sys.stderr)
+        print(f"nothing measured yet: bench run {selection.suite} --scale {selection.scale}", file=sys.stderr)
         return NOTHING
     print(page)
     return FINE
 
 
 @bench.command()
-@_options(SUITE, SCALE, WHERE, ONLY, SEEDS, SET, TRACKING, JSON)
+@_selecting(SUITE, SCALE, WHERE, ONLY, SEEDS, SET, TRACKING)
+@JSON
 @click.option("--baseline", type=click.Path(path_type=Path), help="[default: reports/baselines/SUITE.SCALE.json]")
 @click.option("--update", is_flag=True, help="write the baseline from the runs there are")
 @click.option("--junit", type=click.Path(path_type=Path), help="also write JUnit XML")
 @click.option("--markdown", type=click.Path(path_type=Path), help="also write Markdown")
 def check(
-    suite: str,
-    scale: str,
-    where: str,
-    only: tuple[str, ...],
-    seeds: int | None,
-    overrides: tuple[str, ...],
-    tracking_uri: str | None,
+    selection: Selection,
     as_json: bool,
     baseline: Path | None,
     update: bool,
@@ -315,15 +293,20 @@ def check(
     from bench import regression, results, stores
     from bench import suite as suites
 
-    file = suites.load(suite)
-    place = stores.locate(file.project, tracking_uri)
-    forced = planning.parse_overrides(overrides)
-    chosen = planning.select(planning.trials(file.suite, scale, overrides=forced, seeds=seeds), where, only, file.suite)
+    file = suites.load(selection.suite)
+    scale, forced, seeds = selection.scale, selection.forced, selection.seeds
+    place = stores.locate(file.project, selection.tracking)
+    planned = planning.trials(file.suite, scale, overrides=forced, seeds=seeds)
+    chosen = planning.select(planned, selection.where, selection.only, file.suite)
     path = baseline or file.project / "reports" / "baselines" / f"{file.suite.suite}.{scale}.json"
     found = results.load(file, scale, place, overrides=forced, seeds=seeds)
     if update:
         count = regression.update(found, chosen, path)
-        print(f"{path}: {count} trials" if count else f"nothing measured yet: bench run {suite} --scale {scale}")
+        print(
+            f"{path}: {count} trials"
+            if count
+            else f"nothing measured yet: bench run {file.suite.suite} --scale {scale}"
+        )
         return FINE if count else NOTHING
     try:
         compared = regression.compare(found, chosen, path)
@@ -343,6 +326,7 @@ def check(
 
 bench.add_command(cli_apply.apply)
 bench.add_command(cli_compare.compare)
+bench.add_command(cli_worker.worker)
 
 
 @bench.group()

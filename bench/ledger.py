@@ -83,6 +83,14 @@ def read(reports: Path | None = None, suites: Sequence[Path] | None = None) -> l
     return found
 
 
+def folder() -> Path:
+    """`reports/` of the project that this folder is in. Raises `LedgerError` where there is none."""
+    found = suite.available()
+    if not found:
+        raise LedgerError("no suites/ folder here or above: run it inside the project, or give --out")
+    return suite.project_of(found[0]) / "reports"
+
+
 def _load(path: Path) -> dict[str, Any] | None:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))

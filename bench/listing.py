@@ -9,6 +9,7 @@ import datetime
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench import data, fingerprint, status, store, stores, suite
@@ -17,6 +18,27 @@ from bench.plan import PlanError, Trial
 from bench.progress import duration
 from bench.task import did_you_mean, find_task
 from bench.values import text as value_text
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which trials a command looks at: of one suite at one scale, those that `--only` and `--where` leave.
+
+    seeds, overrides: over what the suite says (`--seeds`, `--set`). tracking: MLflow's store, None for the default.
+    """
+
+    suite: str
+    scale: str = "quick"
+    where: str = ""
+    only: Sequence[str] = ()
+    seeds: int | None = None
+    overrides: Sequence[str] = ()
+    tracking: str | None = None
+
+    @property
+    def forced(self) -> dict[str, Any]:
+        """The settings that `--set` forces. Raises `PlanError`."""
+        return planning.parse_overrides(self.overrides)
 
 
 def suites() -> list[dict[str, Any]]:
@@ -72,35 +94,17 @@ def text(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _planned(
-    name: str,
-    scale: str,
-    where: str,
-    only: Sequence[str],
-    seeds: int | None,
-    overrides: Sequence[str],
-    tracking: str | None,
-) -> tuple[suite.SuiteFile, list[Trial], stores.Stores, dict[str, status.Status]]:
-    file = suite.load(name)
-    forced = planning.parse_overrides(overrides)
-    planned = planning.trials(file.suite, scale, overrides=forced, seeds=seeds)
-    chosen = planning.select(planned, where, only, file.suite)
-    place = stores.locate(file.project, tracking)
+def _planned(selection: Selection) -> tuple[suite.SuiteFile, list[Trial], stores.Stores, dict[str, status.Status]]:
+    file = suite.load(selection.suite)
+    planned = planning.trials(file.suite, selection.scale, overrides=selection.forced, seeds=selection.seeds)
+    chosen = planning.select(planned, selection.where, selection.only, file.suite)
+    place = stores.locate(file.project, selection.tracking)
     return file, chosen, place, status.of(chosen, place, status.code_digests(file.suite))
 
 
-def plan(
-    name: str,
-    scale: str,
-    where: str,
-    only: Sequence[str],
-    seeds: int | None,
-    overrides: Sequence[str],
-    tracking: str | None,
-    workers: int,
-) -> dict[str, Any]:
+def plan(selection: Selection, workers: int) -> dict[str, Any]:
     """What a run would do: suite, scale, trials (id, experiment, params, seed, state), data, estimate."""
-    file, chosen, _, statuses = _planned(name, scale, where, only, seeds, overrides, tracking)
+    file, chosen, _, statuses = _planned(selection)
     rows = [
         {
             "id": t.id,
@@ -112,11 +116,11 @@ def plan(
         for t in chosen
     ]
     todo = [t for t in chosen if not statuses[t.id].done]
-    seconds, unknown = _estimate(file, scale, chosen, todo, statuses)
+    seconds, unknown = _estimate(file, selection.scale, chosen, todo, statuses)
     wanted = sorted({d for t in chosen for d in t.data})
     return {
         "suite": file.suite.suite,
-        "scale": scale,
+        "scale": selection.scale,
         "trials": rows,
         "todo": len(todo),
         "data": {d: data.missing(d) or "here" for d in wanted},
@@ -168,20 +172,9 @@ def plan_text(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def progress(
-    name: str,
-    scale: str,
-    where: str,
-    only: Sequence[str],
-    seeds: int | None,
-    overrides: Sequence[str],
-    tracking: str | None,
-) -> dict[str, Any]:
+def progress(selection: Selection) -> dict[str, Any]:
     """Counts of states by experiment."""
-    file = suite.load(name)
-    if scale not in file.suite.scales:
-        raise PlanError(f"suite '{file.suite.suite}' has no scale '{scale}'{did_you_mean(scale, file.suite.scales)}")
-    file, chosen, _, statuses = _planned(name, scale, where, only, seeds, overrides, tracking)
+    file, chosen, _, statuses = _planned(selection)
     rows: dict[str, Counter[str]] = {}
     for trial in chosen:
         found = statuses[trial.id]
@@ -191,7 +184,7 @@ def progress(
     states = ("declared", "finished", "diverged", "pruned", "failed", "running", "missing", "stale")
     return {
         "suite": file.suite.suite,
-        "scale": scale,
+        "scale": selection.scale,
         "experiments": [
             {"suite": file.suite.suite, "experiment": e, **{s: n[s] for s in states}} for e, n in rows.items()
         ],
@@ -208,11 +201,9 @@ def _find(chosen: Sequence[Trial], word: str) -> Trial:
     return fits[0]
 
 
-def show(
-    name: str, word: str, scale: str, seeds: int | None, overrides: Sequence[str], tracking: str | None
-) -> dict[str, Any]:
+def show(selection: Selection, word: str) -> dict[str, Any]:
     """One trial: what it is, how it stands, what it measured, on what."""
-    _, chosen, place, statuses = _planned(name, scale, "", (), seeds, overrides, tracking)
+    _, chosen, place, statuses = _planned(selection)
     trial = _find(chosen, word)
     found = statuses[trial.id]
     result: dict[str, Any] = {
@@ -252,11 +243,9 @@ def show_text(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def why(
-    name: str, word: str, scale: str, seeds: int | None, overrides: Sequence[str], tracking: str | None
-) -> dict[str, Any]:
+def why(selection: Selection, word: str) -> dict[str, Any]:
     """Why a trial is done, stale, failed or missing."""
-    file, chosen, place, statuses = _planned(name, scale, "", (), seeds, overrides, tracking)
+    file, chosen, place, statuses = _planned(selection)
     trial = _find(chosen, word)
     found = statuses[trial.id]
     because = [found.reason] if found.reason else []
