@@ -125,14 +125,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
 def pick_device(word: str) -> str:
     """`auto`, `cpu`, `cuda` or `cuda:N` -> a device that is there. Raises `RunError`."""
     if word == "cpu":
         return word
-    if word == "auto" and sys.platform == "linux" and not any(Path(p).exists() for p in _GPU_DRIVERS):
+    if word == "auto" and sys.platform == "linux" and not any(Path(p).exists() for p in GPU_DRIVERS):
         return "cpu"  # no driver: not worth a second of import to hear it from torch
     import torch
 

@@ -67,8 +67,3 @@ def test_a_run_ends_with_its_report(project: Path, bench: Bench) -> None:
     assert bench("report", "toy", "--format", "html", "--format", "csv", "--format", "latex").code == 0
     assert (project / "reports" / "toy" / "quick.html").is_file()
     assert [r["finished"] for r in bench("status", "toy", "--json").json[0]["experiments"]] == [16, 1]
-
-
-def test_doctor_finds_this_machine_fit(project: Path, bench: Bench) -> None:
-    found = {c["what"]: c for c in bench("doctor", "--json").json}
-    assert found["torch"]["fine"] and found["data vgg16"]["fine"] and found["data photos"]["fine"]
