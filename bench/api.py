@@ -16,7 +16,7 @@ from bench.status import Status
 from bench.suite import SuiteFile
 
 if TYPE_CHECKING:
-    from bench.results import Results
+    from bench.frames import Results
 
 load_suite = suite.load
 
@@ -60,10 +60,10 @@ def run(
     from bench import supervisor  # MLflow and Optuna: a run with nothing to do never waits for their import
 
     device = pick_device(device)
-    count = workers or (cores() if device == "cpu" else 1)
+    count = (cores() if device == "cpu" else 1) if workers is None else workers
     options = Options(
         workers=count,
-        threads=max(1, cores() // count),
+        threads=max(1, cores() // max(1, count)),
         device=device,
         fail_fast=fail_fast,
         stale=stale,
@@ -82,7 +82,7 @@ def results(
     tracking: str | None = None,
 ) -> Results:
     """What the runs of a suite measured, as tidy pandas frames."""
-    from bench import results as frames
+    from bench import frames
 
     file = suite.load(file) if not isinstance(file, SuiteFile) else file
     return frames.load(file, scale, stores.locate(file.project, tracking), overrides=overrides, seeds=seeds)
@@ -103,8 +103,7 @@ def report(
     The path of the page (of the first format), or None when nothing has run yet. A broken suite beside this one
     leaves the ledger as it was, with a warning: the report itself is whole.
     """
-    from bench import ledger
-    from bench import report as reporting
+    from bench import ledger, reporting
 
     file = suite.load(file) if not isinstance(file, SuiteFile) else file
     found = results(file, scale=scale, seeds=seeds, overrides=overrides, tracking=tracking)
@@ -154,7 +153,7 @@ def _nothing_to_do(chosen: Sequence[Trial], place: stores.Stores, digests: Mappi
     if not all(found.done for found in status.of(chosen, place, digests, stale_counts=not stale).values()):
         return False
     names = sorted({stores.experiment_name(t.suite, t.experiment) for t in chosen})
-    return not any(run.status == "RUNNING" for run in store.runs(place.tracking, names))
+    return not store.runs(place.tracking, names, running=True)
 
 
 def _statuses(chosen: Sequence[Trial], place: stores.Stores, digests: Mapping[str, str]) -> list[tuple[Trial, Status]]:

@@ -289,8 +289,8 @@ def check(
     markdown: Path | None,
 ) -> int:
     """Compare losses at fixed steps and at the end with the committed baseline; exit code 1 if one moved."""
+    from bench import frames, regression, stores
     from bench import plan as planning
-    from bench import regression, results, stores
     from bench import suite as suites
 
     file = suites.load(selection.suite)
@@ -299,7 +299,7 @@ def check(
     planned = planning.trials(file.suite, scale, overrides=forced, seeds=seeds)
     chosen = planning.select(planned, selection.where, selection.only, file.suite)
     path = baseline or file.project / "reports" / "baselines" / f"{file.suite.suite}.{scale}.json"
-    found = results.load(file, scale, place, overrides=forced, seeds=seeds)
+    found = frames.load(file, scale, place, overrides=forced, seeds=seeds)
     if update:
         count = regression.update(found, chosen, path)
         print(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import plan, store, stores, suite
-from bench.report import stats
+from bench.reporting import stats
 from bench.suite import SuiteFile
 from bench.task import find_task
 from bench.values import canonical, text

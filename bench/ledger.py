@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import plan, status, suite
-from bench.report import files
-from bench.report.markdown import escape, slug
-from bench.report.record import VERSION, digest
-from bench.report.verdicts import MEANINGS, SYMBOLS, WORDS
+from bench.reporting import files
+from bench.reporting.markdown import escape, slug
+from bench.reporting.record import VERSION, digest
+from bench.reporting.verdicts import MEANINGS, SYMBOLS, WORDS
 from bench.schema import Claim, Figure, NotRebuilt, Table
 from bench.suite import SuiteFile
 

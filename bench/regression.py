@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.sax.saxutils import quoteattr
 
+from bench.frames import Results
 from bench.plan import Trial
-from bench.results import Results
 from bench.task import TaskSpec, find_task
 from bench.values import canonical
 

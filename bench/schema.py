@@ -377,7 +377,8 @@ class Suite(Closed):
     figures: dict[str, Figure] = {}
     claims: dict[str, Claim] = {}
     consistency: dict[str, Consistency] = Field(
-        default={}, description="published values that must agree with each other; `bench.report.consistency` compares"
+        default={},
+        description="published values that must agree; `bench.reporting.consistency` compares them",
     )
     notes: list[str] = Field(default=[], description="what a reader of the report must know; printed in it")
 

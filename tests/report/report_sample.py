@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench import plan
 from bench import suite as suites
-from bench.results import Results
+from bench.frames import Results
 from bench.schema import Suite
 
 HERE = Path(__file__).parent

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from report_sample import results, suite_with
 
-from bench.report import arrays, figures, style, views
+from bench.reporting import arrays, figures, style, views
 from bench.schema import Figure, Panel
 
 PANELS = [

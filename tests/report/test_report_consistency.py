@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench import suite as suites
-from bench.report import consistency
+from bench.reporting import consistency
 from bench.schema import Consistency, Suite
 
 ROOT = Path(__file__).parents[2]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from report_sample import hit, results, suite_with, troubled
 
-from bench.report import figures, plots, style, views
-from bench.report.figures import Drawn
-from bench.report.views import ReportError
+from bench.reporting import figures, plots, style, views
+from bench.reporting.figures import Drawn
+from bench.reporting.views import ReportError
 
 
 def drawn(tmp_path: Path, name: str, **options: Any) -> Drawn:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.report import importance, style
+from bench.reporting import importance, style
 from bench.schema import Range
 from bench.suite import SuiteError, load
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.latex import escape
-from bench.report.numbers import duration, number, printed, short, times
+from bench.reporting.latex import escape
+from bench.reporting.numbers import duration, number, printed, short, times
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from report_sample import HERE, results, suite_with, troubled
 
-from bench import report
-from bench.report import latex
-from bench.report.markdown import slug
+from bench import reporting
+from bench.reporting import latex
+from bench.reporting.markdown import slug
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    report.write(results(folder / "artifacts", change=troubled), folder / "out", ["md", "html", "latex", "csv"])
+    reporting.write(results(folder / "artifacts", change=troubled), folder / "out", ["md", "html", "latex", "csv"])
     return folder / "out" / "paintings"
 
 
@@ -79,7 +79,7 @@ def test_published_values_that_disagree_are_shown_and_announced(tmp_path: Path) 
         "rprop-hours": {"about": "hours of RProp over AdaGrad", "difference": longer},
     }
     suite = suite_with(consistency=declared, figures={})
-    report.write(results(tmp_path / "artifacts", suite), tmp_path, ["md", "html"])
+    reporting.write(results(tmp_path / "artifacts", suite), tmp_path, ["md", "html"])
     for name, mark in (("quick.md", "**disagree**"), ("quick.html", "<b>disagree</b>")):
         text = html.unescape((tmp_path / "paintings" / name).read_text())
         said = "The paper's own numbers disagree in 1 of 2 checks: best learning rate of Adam."
@@ -93,7 +93,7 @@ def test_published_values_that_disagree_are_shown_and_announced(tmp_path: Path) 
 def test_a_table_beyond_its_scale_is_a_grid_only_where_the_paper_prints_numbers(tmp_path: Path) -> None:
     seen = suite_with().model_dump(by_alias=True, exclude_unset=True)["tables"]
     tables = {name: {**seen[name], "not_at": {"quick": "too dear"}} for name in ("table1", "table2")}
-    report.write(results(tmp_path / "artifacts", suite_with(tables=tables, figures={})), tmp_path, ["md"])
+    reporting.write(results(tmp_path / "artifacts", suite_with(tables=tables, figures={})), tmp_path, ["md"])
     text = (tmp_path / "paintings" / "quick.md").read_text()
     first, second = text[text.index("### table1") : text.index("## Claims")].split("### table2")
     assert "> Not run at scale `quick`: too dear" in first and "| AdaGrad | 0.01 |" in first
@@ -141,7 +141,7 @@ def test_html_is_whole_and_asks_the_network_for_nothing(written: Path) -> None:
 def test_words_of_a_suite_are_never_markup(tmp_path: Path) -> None:
     nasty = "<script>alert(1)</script> | *bold* `code` [x](http://x)"
     suite = suite_with(notes=[nasty], tables={}, figures={}, claims={})
-    report.write(results(tmp_path, suite), tmp_path, ["md", "html"])
+    reporting.write(results(tmp_path, suite), tmp_path, ["md", "html"])
     assert "<script>alert" not in (tmp_path / "paintings" / "quick.html").read_text()
     assert (
         r"&lt;script&gt;alert(1)&lt;/script&gt; \| \*bold\* \`code\` \[x\]"
@@ -153,7 +153,7 @@ def test_the_same_results_give_the_same_bytes_and_old_pictures_go(tmp_path: Path
     old = tmp_path / "paintings" / "quick" / "figure99.png"
     old.parent.mkdir(parents=True)
     old.write_bytes(b"old")
-    path = report.write(results(tmp_path / "artifacts", change=troubled), tmp_path, ["md"])
+    path = reporting.write(results(tmp_path / "artifacts", change=troubled), tmp_path, ["md"])
     assert path.read_text() == (written / "quick.md").read_text()
     assert not old.exists()
     for picture in path.with_suffix("").iterdir():
@@ -162,7 +162,7 @@ def test_the_same_results_give_the_same_bytes_and_old_pictures_go(tmp_path: Path
 
 
 def test_nothing_run_at_all_still_makes_a_report(tmp_path: Path) -> None:
-    path = report.write(
+    path = reporting.write(
         results(tmp_path, change=lambda row: {"state": "missing"}), tmp_path, ["md", "html", "latex", "csv"]
     )
     text = path.read_text()
@@ -173,7 +173,7 @@ def test_nothing_run_at_all_still_makes_a_report(tmp_path: Path) -> None:
 
 def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown report format pdf; known: md, html, latex, csv"):
-        report.write(results(tmp_path), tmp_path, ["pdf"])
+        reporting.write(results(tmp_path), tmp_path, ["pdf"])
 
 
 def test_reports_import_neither_torch_nor_mlflow() -> None:
@@ -182,10 +182,10 @@ import sys, tempfile
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import report_sample
-from bench import report
-from bench.report import latex
+from bench import reporting
+from bench.reporting import latex
 folder = Path(tempfile.mkdtemp())
-report.write(report_sample.results(folder), folder, ["md", "html", "latex", "csv"])
+reporting.write(report_sample.results(folder), folder, ["md", "html", "latex", "csv"])
 print([name for name in ("torch", "mlflow", "optuna") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code, str(HERE)], capture_output=True, text=True, check=True)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from report_sample import hit, results, sample_suite, suite_with, troubled
 
-from bench.report import csv as csv_form
-from bench.report import latex, page, tables, views
-from bench.report.tables import Built
-from bench.report.views import ReportError
+from bench.reporting import csv as csv_form
+from bench.reporting import latex, page, tables, views
+from bench.reporting.tables import Built
+from bench.reporting.views import ReportError
 
 
 def built(tmp_path: Path, name: str = "table1", **options: Any) -> Built:

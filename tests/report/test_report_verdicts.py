@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_sample import hit, results, sample_suite, suite_with
 
-from bench.report.checks import Comparison
-from bench.report.verdicts import Verdict, judge_all, weigh
+from bench.reporting.checks import Comparison
+from bench.reporting.verdicts import Verdict, judge_all, weigh
 
 HERE = Path(__file__).parent
 OTHERS = ["adadelta", "adagrad", "rprop"]

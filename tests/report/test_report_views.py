@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from report_sample import hit, results, suite_with
 
-from bench.report import views
-from bench.report.views import ReportError
+from bench.reporting import views
+from bench.reporting.views import ReportError
 from bench.schema import Select
 
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.report import views
-from bench.report.page import Page
-from bench.report.views import Book, Trial
+from bench.reporting import views
+from bench.reporting.page import Page
+from bench.reporting.views import Book, Trial
 from bench.schema import Table, View
 
 VERSION = 1

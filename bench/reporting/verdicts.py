@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.report import stats, views
-from bench.report.checks import CannotJudge, Comparison, prepare
-from bench.report.numbers import counted, short, times
-from bench.report.stats import Difference, Outcome, difference
-from bench.report.views import Book, Cell, Seen
-from bench.results import Results
+from bench.frames import Results
+from bench.reporting import stats, views
+from bench.reporting.checks import CannotJudge, Comparison, prepare
+from bench.reporting.numbers import counted, short, times
+from bench.reporting.stats import Difference, Outcome, difference
+from bench.reporting.views import Book, Cell, Seen
 from bench.schema import Claim, Ratio
 
 Word = Literal["reproduced", "within noise", "direction only", "contradicted", "not run"]

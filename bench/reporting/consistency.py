@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import combinations
 
-from bench.report.numbers import printed
+from bench.reporting.numbers import printed
 from bench.schema import Consistency, Suite
 
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.report import arrays, heatmap, importance, mosaic, plots, style, views
-from bench.report.heatmap import Spot
-from bench.report.numbers import short
-from bench.report.plots import Curve, Point
-from bench.report.style import Pen
-from bench.report.views import Book, Cell, ReportError, Trial
+from bench.reporting import arrays, heatmap, importance, mosaic, plots, style, views
+from bench.reporting.heatmap import Spot
+from bench.reporting.numbers import short
+from bench.reporting.plots import Curve, Point
+from bench.reporting.style import Pen
+from bench.reporting.views import Book, Cell, ReportError, Trial
 from bench.schema import Figure
 from bench.values import canonical, same, text
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.report import consistency, figures, tables, verdicts, views
-from bench.report.consistency import Finding
-from bench.report.figures import Drawn
-from bench.report.numbers import counted, duration
-from bench.report.tables import Built
-from bench.report.verdicts import WORDS, Verdict
-from bench.report.views import Book, Trial
-from bench.results import Results
+from bench.frames import Results
+from bench.reporting import consistency, figures, tables, verdicts, views
+from bench.reporting.consistency import Finding
+from bench.reporting.figures import Drawn
+from bench.reporting.numbers import counted, duration
+from bench.reporting.tables import Built
+from bench.reporting.verdicts import WORDS, Verdict
+from bench.reporting.views import Book, Trial
 from bench.stores import experiment_name
 from bench.values import text
 

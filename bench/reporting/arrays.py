@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from bench.report import style
+from bench.reporting import style
 from bench.schema import Panel
 
 Array = NDArray[np.float64]

@@ -18,8 +18,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import offset_copy
 from numpy.typing import NDArray
 
-from bench.report import stats, style
-from bench.report.style import Pen
+from bench.reporting import stats, style
+from bench.reporting.style import Pen
 from bench.values import text
 
 Array = NDArray[np.float64]

@@ -14,9 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.numbers import counted
-from bench.report.stats import is_tie
-from bench.results import Results
+from bench.frames import Results
+from bench.reporting.numbers import counted
+from bench.reporting.stats import is_tie
 from bench.schema import Select, Suite, View, Where
 from bench.task import ENGINE_METRICS, did_you_mean, find_task
 from bench.values import canonical, matches, text

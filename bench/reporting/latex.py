@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from bench.report.numbers import Number
-from bench.report.page import Page
-from bench.report.tables import Built, Entry
+from bench.reporting.numbers import Number
+from bench.reporting.page import Page
+from bench.reporting.tables import Built, Entry
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
-from bench.report.figures import Drawn
-from bench.report.markdown import AGREE, MOST_COMPARISONS, capital, in_paper
-from bench.report.numbers import Number
-from bench.report.page import Page
-from bench.report.tables import Built, Entry, Footnotes, selection_lines, short_ours, tie_rule
-from bench.report.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
-from bench.report.views import states
+from bench.reporting.figures import Drawn
+from bench.reporting.markdown import AGREE, MOST_COMPARISONS, capital, in_paper
+from bench.reporting.numbers import Number
+from bench.reporting.page import Page
+from bench.reporting.tables import Built, Entry, Footnotes, selection_lines, short_ours, tie_rule
+from bench.reporting.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
+from bench.reporting.views import states
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -27,7 +27,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-s
 def render(page: Page) -> str:
     """The whole file."""
     paper = page.book.suite.paper
-    own = files("bench.report")
+    own = files("bench.reporting")
     css, js = (own.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     main = "\n".join(
         [

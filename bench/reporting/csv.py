@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from bench.report.page import Page
+from bench.reporting.page import Page
 from bench.values import text
 
 VALUES = ("table", "row", "column", "quantity", "published", "measured", "sd", "n", "state", "stale", "note")

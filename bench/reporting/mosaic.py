@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from bench.report import style
+from bench.reporting import style
 
 SHEET = 1640
 """Widest sheet in pixels; shown at half of it."""

@@ -20,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageFont
 
-from bench.report.numbers import short, superscript
+from bench.reporting.numbers import short, superscript
 
 DPI = 200
 WIDTH = 8.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from bench.report.figures import Drawn
-from bench.report.numbers import Number
-from bench.report.page import Page
-from bench.report.tables import Built, Entry, Footnotes, selection_lines, short_ours, tie_rule
-from bench.report.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
+from bench.reporting.figures import Drawn
+from bench.reporting.numbers import Number
+from bench.reporting.page import Page
+from bench.reporting.tables import Built, Entry, Footnotes, selection_lines, short_ours, tie_rule
+from bench.reporting.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
 
 MOST_COMPARISONS = 12
 FOLD_ABOVE = 12

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from bench.report import style
+from bench.reporting import style
 from bench.schema import Range
 from bench.values import text
 

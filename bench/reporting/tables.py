@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from bench.report import stats, views
-from bench.report.numbers import Number, counted, number, printed, short, times
-from bench.report.views import Book, Choice, ReportError, Seen
+from bench.reporting import stats, views
+from bench.reporting.numbers import Number, counted, number, printed, short, times
+from bench.reporting.views import Book, Choice, ReportError, Seen
 from bench.schema import Column, NotPublished, Row, Table
 from bench.values import same, text
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.results import Results
+    from bench.frames import Results
 
 FORMATS = ("md", "html", "latex", "csv")
 
@@ -25,7 +25,7 @@ def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ValueError(f"unknown report format {', '.join(unknown) or '(none)'}; known: {', '.join(FORMATS)}")
-    from bench.report import csv, files, html, latex, markdown, page, record
+    from bench.reporting import csv, files, html, latex, markdown, page, record
 
     made = page.gather(results, draw="md" in formats or "html" in formats)
     folder = out / results.suite.suite

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from bench.report import views
-from bench.report.numbers import short, times
-from bench.report.stats import Values
-from bench.report.views import Book, Cell, ReportError
+from bench.reporting import views
+from bench.reporting.numbers import short, times
+from bench.reporting.stats import Values
+from bench.reporting.views import Book, Cell, ReportError
 from bench.schema import Agrees, Below, Check, Extreme, Monotone, Ratio, Spread, Suite, Where
 from bench.values import canonical, matches, text
 
