@@ -20,6 +20,10 @@ ALIVE = 1e-2
 """An eigenvalue of W_p beyond this size counts as not zero."""
 
 
+DEAD = 1e-3
+"""An eigenvalue of F below this share of the largest counts as zero."""
+
+
 @dataclass(frozen=True)
 class Spectrum:
     """F and W_p at one moment.
@@ -107,6 +111,8 @@ def summary(s: Spectrum) -> dict[str, float]:
         "dynamics/top_share": float(positive[0]) / total if total > 0 else 1.0,
         "dynamics/trace": total,
         "dynamics/alignment": float((positive * s.alignment).sum()) / total if total > 0 else 0.0,
+        # Parallel is parallel, whichever way: W_p turns some modes around, in the authors' series the leading one too.
+        "dynamics/alignment_live": float(np.abs(s.alignment[positive >= DEAD * positive[0]]).mean()),
         "dynamics/alignment_top16": float(s.alignment[:16].mean()),
         "dynamics/asymmetry": s.asymmetry,
         "dynamics/asymmetry_l2": s.asymmetry_l2,

@@ -64,6 +64,14 @@ def test_a_collapse_shows_in_rank_and_share() -> None:
     assert all(math.isfinite(v) for v in gone.values())
 
 
+def test_alignment_counts_modes_that_live_and_is_blind_to_their_sign() -> None:
+    s = dynamics.Spectrum(
+        np.array([10, 5, 0.02, 0.009]), np.zeros(4), np.array([-1, 0.5, 0.3, 0.0]), asymmetry=0.0, asymmetry_l2=0.0
+    )
+    assert dynamics.summary(s)["dynamics/alignment_live"] == pytest.approx(0.6)
+    assert dynamics.summary(s)["dynamics/alignment"] == pytest.approx((-10 + 2.5 + 0.006) / 15.029)
+
+
 def test_a_diverged_matrix_is_told() -> None:
     with pytest.raises(ValueError, match="W_p holds numbers that are not finite"):
         dynamics.spectrum(torch.eye(2), torch.full((2, 2), torch.nan))
