@@ -16,6 +16,9 @@ class Orders:
     experiments: name -> definition. studies: name -> Optuna study. mlflow: name -> MLflow experiment id.
     codes: name -> digest of the task's code; code_files: the same by definition, stored with each run.
     facts: tags for every run (git commit, versions). device: "cpu", "cuda", "cuda:1".
+    guest: serve every study of the suite (of `scale`, if that is not empty) that the storage holds or comes to hold,
+        and put back what one is asked to stop; else serve `studies`, whose supervisor sees to the rest.
+    mixed: also run trials that were planned with other versions of packages, marked as such.
     """
 
     suite: str
@@ -34,6 +37,9 @@ class Orders:
     device: str
     threads: int
     checkpoint_seconds: float = 60.0
+    guest: bool = False
+    scale: str = ""
+    mixed: bool = False
 
     @property
     def stores(self) -> Stores:

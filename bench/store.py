@@ -2,7 +2,7 @@
 
 MLflow's client takes 6 s for the curves of 500 runs and 1.4 s to import; two SQL queries take 0.2 s. All SQL on
 MLflow's tables is here, and a test holds it against a store that MLflow made. A store behind http(s) is read
-through the client (`tracking.py`), which is slower and needs no database access.
+through the client (`remote.py`), which is slower and needs no database access.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from bench import patience
+from bench.stores import StoreError, redact
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -44,19 +47,21 @@ def exists(uri: str) -> bool:
     return not uri.startswith("sqlite:") or _sqlite_path(uri).is_file()
 
 
-def runs(uri: str, experiments: Sequence[str], *, trial: str | None = None) -> list[Run]:
-    """The runs of some MLflow experiments, oldest first, with our tags. `trial`: of that trial alone."""
+def runs(uri: str, experiments: Sequence[str], *, trial: str | None = None, running: bool = False) -> list[Run]:
+    """The runs of some MLflow experiments, oldest first, with our tags. `trial`: of that trial alone. `running`:
+    those with that status alone."""
     if not exists(uri):
         return []
     if not is_sql(uri):
-        from bench import tracking
+        from bench import remote
 
-        return tracking.runs_over_http(uri, experiments, trial)
+        return remote.runs(uri, experiments, trial, running)
     wanted = (
         "AND EXISTS (SELECT 1 FROM tags w WHERE w.run_uuid = r.run_uuid AND w.key = 'retable.trial' AND w.value = :t)"
     )
     values = {"names": list(experiments), **({"t": trial} if trial else {})}
-    return _runs(uri, f"e.name IN :names {wanted if trial else ''}", values)
+    alive = "AND r.status = 'RUNNING'" if running else ""
+    return _runs(uri, f"e.name IN :names {wanted if trial else ''} {alive}", values)
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,9 @@ def starting_with(uri: str, beginning: str) -> list[Run]:
     if not exists(uri):
         return []
     if not is_sql(uri):
-        from bench import tracking
+        from bench import remote
 
-        return tracking.run_over_http(uri, beginning)
+        return remote.starting_with(uri, beginning)
     return _runs(uri, "r.run_uuid LIKE :beginning", {"beginning": f"{beginning}%"})
 
 
@@ -119,23 +124,23 @@ def _runs(uri: str, condition: str, values: dict[str, Any]) -> list[Run]:
 def metrics(uri: str, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:
     """run id -> the last value of each metric."""
     if not is_sql(uri):
-        from bench import tracking
+        from bench import remote
 
-        return tracking.metrics_over_http(uri, run_ids)
+        return remote.metrics(uri, run_ids)
     found: dict[str, dict[str, float]] = {run_id: {} for run_id in run_ids}
     for batch in _batches(run_ids):
         sql = "SELECT run_uuid, key, value, is_nan FROM latest_metrics WHERE run_uuid IN :ids"
         for run_id, key, value, is_nan in _query(uri, sql, {"ids": batch}):
-            found[run_id][key] = _number(value, is_nan)
+            found[run_id][key] = number(value, is_nan)
     return found
 
 
 def params(uri: str, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
     """run id -> its parameters as MLflow holds them, as text."""
     if not is_sql(uri):
-        from bench import tracking
+        from bench import remote
 
-        return tracking.params_over_http(uri, run_ids)
+        return remote.params(uri, run_ids)
     found: dict[str, dict[str, str]] = {run_id: {} for run_id in run_ids}
     for batch in _batches(run_ids):
         sql = "SELECT run_uuid, key, value FROM params WHERE run_uuid IN :ids"
@@ -147,9 +152,9 @@ def params(uri: str, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
 def curves(uri: str, run_ids: Sequence[str], metric: str) -> list[tuple[str, int, float]]:
     """(run id, step, value) of one metric, by run and step; one value a step."""
     if not is_sql(uri):
-        from bench import tracking
+        from bench import remote
 
-        return tracking.curves_over_http(uri, run_ids, metric)
+        return remote.curves(uri, run_ids, metric)
     found: dict[tuple[str, int], float] = {}
     for batch in _batches(run_ids):
         sql = (
@@ -157,11 +162,12 @@ def curves(uri: str, run_ids: Sequence[str], metric: str) -> list[tuple[str, int
             "ORDER BY run_uuid, step, timestamp"
         )
         for run_id, step, value, is_nan in _query(uri, sql, {"ids": batch, "key": metric}):
-            found[run_id, step] = _number(value, is_nan)
+            found[run_id, step] = number(value, is_nan)
     return [(run_id, step, value) for (run_id, step), value in found.items()]
 
 
-def _number(value: float, is_nan: object) -> float:
+def number(value: float, is_nan: object) -> float:
+    """A metric's value as it was logged."""
     if is_nan:
         return math.nan
     return math.copysign(math.inf, value) if abs(value) >= LARGEST else float(value)
@@ -182,12 +188,25 @@ def _sqlite_path(uri: str) -> Any:
 def _engine(uri: str) -> Engine:
     from sqlalchemy import create_engine
 
-    return create_engine(uri, connect_args={"timeout": 30} if uri.startswith("sqlite:") else {})
+    if uri.startswith("sqlite:"):
+        return create_engine(uri, connect_args={"timeout": 30})
+    return create_engine(uri, pool_pre_ping=True)  # a connection that the server has closed is replaced
 
 
 def _query(uri: str, sql: str, values: dict[str, Any]) -> Iterable[Any]:
     from sqlalchemy import bindparam, text
+    from sqlalchemy.exc import DatabaseError, OperationalError
 
     lists: list[Any] = [bindparam(key, expanding=True) for key, value in values.items() if isinstance(value, list)]
-    with _engine(uri).connect() as connection:
-        return connection.execute(text(sql).bindparams(*lists), values).fetchall()
+
+    def ask() -> Iterable[Any]:
+        with _engine(uri).connect() as connection:
+            return connection.execute(text(sql).bindparams(*lists), values).fetchall()
+
+    def away(error: Exception) -> bool:
+        return isinstance(error, OperationalError) and not uri.startswith("sqlite:")
+
+    try:
+        return patience.wait_for(ask, away, "the tracking store")
+    except DatabaseError as error:
+        raise StoreError(f"the tracking store {redact(uri)} cannot be read: {redact(str(error.orig))}") from None

@@ -8,33 +8,41 @@ starts a trial fails the stale one and enqueues it again, its number of retries 
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
+import re
+import sqlite3
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from filelock import FileLock
 from optuna.distributions import CategoricalDistribution
-from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event
+from sqlalchemy import text as sql_text
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
+from bench import locks, patience
 from bench.plan import Trial
 from bench.schema import Experiment, Named
-from bench.stores import Stores
+from bench.stores import StoreError, Stores, redact
 from bench.task import did_you_mean
 from bench.values import canonical, text
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
 
-HEARTBEAT_SECONDS = 10
-GRACE_SECONDS = 60
+HEARTBEAT_SECONDS = int(os.environ.get("RETABLE_HEARTBEAT", "10"))
+GRACE_SECONDS = 6 * HEARTBEAT_SECONDS
+"""A worker of another machine that gave no sign of life for so long is dead, and its trial another's."""
 MAX_KILLS = 5
 """A trial whose worker died is run again at most so often: one that kills its worker must not do so for ever."""
 
@@ -43,10 +51,77 @@ WINDOW = 16
 would cost quadratic time; the window keeps a claim's cost flat. Four per worker where there are many workers."""
 
 
-def storage(url: str) -> RDBStorage:
+class Storage(RDBStorage):
+    """Optuna's storage for machines that come and go.
+
+    It waits while the database restarts. Heartbeats are judged only by a process that could have seen them: not just
+    after an outage, and not when the clock was set or the machine slept. A trial that was claimed by a worker that
+    died before its first heartbeat, which Optuna would leave running for ever, counts as stale after the same time.
+    """
+
+    def __init__(self, url: str, **options: Any):
+        self._clocks = (time.monotonic(), time.time())
+        self._unjudged_until = 0.0
+        self._silent: dict[int, float] = {}
+        super().__init__(url, **options)
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        now, clock = time.monotonic(), time.time()
+        jump = abs((clock - self._clocks[1]) - (now - self._clocks[0]))
+        self._clocks = (now, clock)
+        if jump > GRACE_SECONDS / 2 or patience.since_outage() < GRACE_SECONDS:
+            self._unjudged_until = now + GRACE_SECONDS
+        if now < self._unjudged_until:
+            return []
+        stale: list[int] = _patient(RDBStorage._get_stale_trial_ids)(self, study_id)
+        return stale + self._never_heard(study_id, now)
+
+    def _never_heard(self, study_id: int, now: float) -> list[int]:
+        sql = (
+            "SELECT trial_id FROM trials t WHERE study_id = :study AND state = 'RUNNING' "
+            "AND NOT EXISTS (SELECT 1 FROM trial_heartbeats h WHERE h.trial_id = t.trial_id)"
+        )
+        with self.engine.connect() as connection:
+            silent = {row[0] for row in connection.execute(sql_text(sql), {"study": study_id})}
+        self._silent = {trial: self._silent.get(trial, now) for trial in silent}
+        return [trial for trial, since in self._silent.items() if now - since > GRACE_SECONDS]
+
+
+def _away(error: Exception) -> bool:
+    """Whether the database server does not answer now (it may soon)."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return isinstance(cause, (OperationalError, InterfaceError)) and not _is_sqlite(cause)
+
+
+def _is_sqlite(error: OperationalError | InterfaceError) -> bool:
+    return type(error.orig).__module__.startswith("sqlite3")
+
+
+def _patient(method: Any) -> Any:
+    """A storage method that waits for the database. Each may be repeated: where an answer was lost, a state that is
+    set twice is refused the second time, and the caller looks."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **options: Any) -> Any:
+        return patience.wait_for(lambda: method(*args, **options), _away, "the queue's database")
+
+    return call
+
+
+_CALLS = """
+    set_study_user_attr set_study_system_attr get_study_id_from_name get_study_name_from_id get_study_directions
+    get_study_user_attrs get_study_system_attrs get_trial_user_attrs get_trial_system_attrs get_all_studies
+    _set_trial_param set_trial_state_values set_trial_intermediate_value set_trial_user_attr set_trial_system_attr
+    get_trial get_trial_id_from_study_id_trial_number _get_trials _get_best_trial_id record_heartbeat _create_new_trial
+"""
+for _name in _CALLS.split():
+    setattr(Storage, _name, _patient(getattr(RDBStorage, _name)))
+
+
+def storage(url: str) -> Storage:
     """Optuna's storage with heartbeats and, on SQLite, transactions that serialise."""
     sqlite = url.startswith("sqlite:")
-    made = RDBStorage(
+    made = Storage(
         url,
         engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True},
         heartbeat_interval=HEARTBEAT_SECONDS,
@@ -69,18 +144,26 @@ def _begin_immediate(connection: Any) -> None:
 
 
 def prepare(stores: Stores) -> None:
-    """Make the storage's tables if they are not there, once, under a lock; SQLite in WAL mode."""
-    stores.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(stores.folder / "optuna.lock"):
+    """Make the storage's tables if they are not there, once, under a lock; SQLite in WAL mode. Raises `StoreError`."""
+    with explained(stores.storage), locks.held(stores, "optuna"):
         if stores.storage.startswith("sqlite:"):
-            import sqlite3
-
             path = Path(stores.storage.removeprefix("sqlite:///"))
             path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(path, timeout=60)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.close()
         storage(stores.storage).engine.dispose()
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Turn the errors of a database that cannot be used into a `StoreError` that a person can read."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+        said = redact(str(getattr(cause, "orig", None) or cause)).strip().splitlines()
+        raise StoreError(f"the queue {redact(url)} cannot be used: {said[0] if said else cause!r}") from None
 
 
 Space = dict[str, list[Any]]
@@ -103,6 +186,19 @@ def study_name(suite: str, scale: str, experiment: Experiment, name: str, values
     search = experiment.search.model_dump(exclude={"trials", "source"}) if experiment.search else None
     digest = hashlib.sha256(canonical([values, search]).encode()).hexdigest()[:6]
     return f"{suite}/{name}@{scale}#{digest}"
+
+
+def names_of(made: RDBStorage, suite: str, scale: str = "") -> dict[str, str]:
+    """The studies that a storage holds of a suite (at one scale, if given): name -> experiment."""
+    found = {}
+    for name in optuna.get_all_study_names(made):
+        matched = _NAME.fullmatch(name)
+        if matched and matched["suite"] == suite and scale in ("", matched["scale"]):
+            found[name] = matched["experiment"]
+    return found
+
+
+_NAME = re.compile(r"(?P<suite>[^/]+)/(?P<experiment>.+)@(?P<scale>[^@#]+)#[0-9a-f]{6}")
 
 
 def create(made: RDBStorage, name: str, experiment: Experiment, seed: int = 0) -> optuna.Study:
@@ -141,18 +237,33 @@ class Queue:
     space: Space
     latest: dict[str, FrozenTrial] = field(default_factory=dict)
     waiting: int = 0
+    running: int = 0
     _killed_since: dict[str, float] = field(default_factory=dict)
 
     def refresh(self) -> None:
         """Read what has changed (Optuna's cache keeps finished trials)."""
         latest: dict[str, FrozenTrial] = {}
-        waiting = 0
+        waiting = running = 0
         for frozen in self.study.get_trials(deepcopy=False):
             cell = frozen.user_attrs.get("cell")
-            if cell is not None:
-                latest[cell] = frozen
-                waiting += frozen.state == TrialState.WAITING
-        self.latest, self.waiting = latest, waiting
+            if cell is None:
+                continue
+            if frozen.state == TrialState.WAITING:
+                if cell in latest and latest[cell].state == TrialState.WAITING:
+                    self._fail(frozen)  # enqueued twice, as when the server's answer to the first time was lost
+                    continue
+                waiting += 1
+            running += frozen.state == TrialState.RUNNING
+            latest[cell] = frozen
+        self.latest, self.waiting, self.running = latest, waiting, running
+
+    def _fail(self, frozen: FrozenTrial) -> None:
+        with suppress(UpdateFinishedTrialError):  # claimed and finished in this instant
+            self.study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.FAIL)
+
+    def given_up(self, number: int) -> bool:
+        """Whether the attempt of this number is over for Optuna. Its run's final status was set before, if ever."""
+        return any(t.number == number and t.state.is_finished() for t in self.study.get_trials(deepcopy=False))
 
     def state(self, trial: str) -> str:
         """`none`, `waiting`, `running`, `done`, `failed` (with a reason) or `killed` (will be enqueued again)."""
@@ -171,17 +282,24 @@ class Queue:
             return False
         return time.monotonic() - self._killed_since.setdefault(trial, time.monotonic()) > patience
 
-    def enqueue(self, trial: Trial, *, again: bool) -> None:
-        """Put a trial in the queue; `again` if it had a run before, so that the worker looks for its checkpoint."""
+    def enqueue(self, trial: Trial, *, again: bool, needs: Mapping[str, str] | None = None) -> None:
+        """Put a trial in the queue; `again` if it had a run before, so that the worker looks for its checkpoint.
+        needs: what a worker's code and packages must be (`versions.of`)."""
         frozen = self.latest.get(trial.id)
         history = list(frozen.system_attrs.get("retry_history", [])) if frozen else []
-        varied = trial.varied if trial.slot is None else {}  # a search's parameters are its sampler's to choose
+        if trial.slot is None:
+            params = {k: _choice(v) for k, v in trial.varied.items()}
+            spaces: dict[str, Any] = {
+                k: CategoricalDistribution([_choice(v) for v in self.space[k]]) for k in trial.varied
+            }
+        else:  # a search's parameters are its sampler's to choose, once
+            params, spaces = (frozen.params, frozen.distributions) if frozen else ({}, {})
         self.study.add_trial(
             optuna.create_trial(
                 state=TrialState.WAITING,
-                params={k: _choice(v) for k, v in varied.items()},
-                distributions={k: CategoricalDistribution([_choice(v) for v in self.space[k]]) for k in varied},
-                user_attrs={"cell": trial.id, "trial": trial.to_json(), "again": again},
+                params=params,
+                distributions=spaces,
+                user_attrs={"cell": trial.id, "trial": trial.to_json(), "again": again, "needs": dict(needs or {})},
                 system_attrs={"retry_history": history} if history else {},
             )
         )
@@ -191,10 +309,20 @@ class Queue:
         self.refresh()
         for cell, frozen in self.latest.items():
             if cell in trials and frozen.state == TrialState.WAITING:
-                try:
-                    self.study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.FAIL)
-                except UpdateFinishedTrialError:
-                    continue  # claimed and finished in this instant
+                self._fail(frozen)
+
+
+def put_back(study: optuna.Study, trial: FrozenTrial, *, again: bool) -> None:
+    """Enqueue a trial once more that its worker gave up of its own accord, behind what waits."""
+    study.add_trial(
+        optuna.create_trial(
+            state=TrialState.WAITING,
+            params=trial.params,  # a search's too: its checkpoint is of the point it was given
+            distributions=trial.distributions,
+            user_attrs={**trial.user_attrs, "again": trial.user_attrs["again"] or again},
+            system_attrs={k: v for k, v in trial.system_attrs.items() if k == "retry_history"},
+        )
+    )
 
 
 def _choice(value: Any) -> Any:
@@ -218,6 +346,6 @@ def give_back(study: optuna.Study, numbers: Iterable[int]) -> None:
         retry(study, made.get_trial(frozen._trial_id))
 
 
-def enqueue_lock(stores: Stores, study: str) -> FileLock:
-    """Held while trials are enqueued, so that two commands on one machine do not enqueue the same one."""
-    return FileLock(stores.folder / f"enqueue-{study.replace('/', '-')}.lock")
+def enqueue_lock(stores: Stores, study: str) -> AbstractContextManager[None]:
+    """Held while trials are enqueued, so that two commands do not enqueue the same one."""
+    return locks.held(stores, f"enqueue-{study}")

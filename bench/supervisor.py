@@ -15,14 +15,18 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from bench import fingerprint, status, store, study, tracking
+import optuna
+from optuna.trial import FrozenTrial
+
+from bench import fingerprint, patience, status, store, study, tracking, versions
 from bench.options import Options, RunError
 from bench.orders import Orders
 from bench.plan import Trial
+from bench.schema import Experiment
 from bench.stores import Stores, experiment_name
 from bench.suite import SuiteFile
 from bench.task import find_task
@@ -64,10 +68,12 @@ class Board:
     settled: set[str] = field(default_factory=set)
     bad: dict[str, str] = field(default_factory=dict)
     queued: set[str] = field(default_factory=set)
+    ending: set[str] = field(default_factory=set)
     stopping: bool = False
     interrupted: bool = False
     early_deaths: int = 0
     window: int = study.WINDOW
+    needs: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def run(
@@ -77,13 +83,14 @@ def run(
 
     planned: every trial of the suite at this scale (their values make up each study's space).
     """
-    codes = _codes(file)
+    codes = codes_of(file)
     digests = {name: fingerprint.digest(code) for name, code in codes.items()}
     names = sorted({t.experiment for t in planned}, key=list(file.suite.experiments).index)
     experiments = {n: file.suite.experiments[n] for n in names}
-    about = {experiment_name(file.suite.suite, n): _about(file, n) for n in names}
+    about = {experiment_name(file.suite.suite, n): about_of(file, n) for n in names}
     ids = tracking.prepare(stores, about)
     study.prepare(stores)
+    patience.allow()  # both stores have answered: from here on they are waited for
     made = study.storage(stores.storage)
     queues: dict[str, study.Queue] = {}
     studies: dict[str, str] = {}
@@ -92,6 +99,7 @@ def run(
         studies[name] = study.study_name(file.suite.suite, chosen[0].scale, experiment, name, space)
         queues[name] = study.Queue(study.create(made, studies[name], experiment), space)
 
+    tracking.deliver(stores)
     sweep(stores, list(about), queues)
     statuses = status.of(chosen, stores, digests, stale_counts=not options.stale)
     todo = [t.id for t in chosen if not statuses[t.id].done]
@@ -102,7 +110,33 @@ def run(
         show.end()
         return True
 
-    orders = Orders(
+    searches = {n: e.search.model_dump(mode="json") if e.search else None for n, e in experiments.items()}
+    board.needs = {n: versions.of(digests[n], searches[n]) for n in names}
+    orders = replace(
+        standing_orders(file, stores, options, codes, experiments),
+        studies=studies,
+        mlflow={n: ids[experiment_name(file.suite.suite, n)] for n in names},
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what Slurm sends before the end
+    try:
+        _loop(board, queues, stores, digests, orders, options, show)
+        tracking.deliver(stores)
+        sweep(stores, list(about), queues)
+    finally:
+        _withdraw(board, queues)
+        show.end()
+    return not board.interrupted
+
+
+def standing_orders(
+    file: SuiteFile,
+    stores: Stores,
+    options: Options,
+    codes: Mapping[str, fingerprint.Code],
+    experiments: Mapping[str, Experiment],
+) -> Orders:
+    """What every worker of this machine is told; the studies and MLflow experiments are its command's to fill in."""
+    return Orders(
         suite=file.suite.suite,
         packages=file.suite.packages,
         project=str(file.project),
@@ -111,29 +145,23 @@ def run(
         artifacts=None if stores.artifacts is None else str(stores.artifacts),
         folder=str(stores.folder),
         experiments={n: e.model_dump(mode="json", by_alias=True) for n, e in experiments.items()},
-        studies=studies,
-        mlflow={n: ids[experiment_name(file.suite.suite, n)] for n in names},
-        codes=digests,
-        code_files={n: json.dumps(c) for n, c in codes.items()},
+        studies={},
+        mlflow={},
+        codes={n: fingerprint.digest(codes[n]) for n in experiments},
+        code_files={n: json.dumps(codes[n]) for n in experiments},
         facts=facts(file.project),
         device=options.device,
         threads=options.threads,
         checkpoint_seconds=options.checkpoint_seconds,
     )
-    try:
-        _loop(board, queues, stores, digests, orders, options, show)
-    finally:
-        _withdraw(board, queues)
-        show.end()
-    return not board.interrupted
 
 
-def _codes(file: SuiteFile) -> dict[str, fingerprint.Code]:
+def codes_of(file: SuiteFile) -> dict[str, fingerprint.Code]:
     packages = file.suite.packages
     return {n: fingerprint.of(find_task(e.task, packages).make, packages) for n, e in file.suite.experiments.items()}
 
 
-def _about(file: SuiteFile, name: str) -> str:
+def about_of(file: SuiteFile, name: str) -> str:
     paper = file.suite.paper
     return f"{file.suite.experiments[name].about}\n\n{', '.join(paper.authors)}: *{paper.title}* ({paper.year})"
 
@@ -174,14 +202,15 @@ def _cpu() -> str:
 
 
 def sweep(stores: Stores, experiments: Sequence[str], queues: Mapping[str, study.Queue]) -> int:
-    """Close the runs of dead processes of this machine, and give their trials back to the queue."""
+    """Close the runs that nobody writes any more, and give the trials of this machine's dead back to the queue."""
     by_study = {q.study.study_name: q for q in queues.values()}
     swept = 0
-    for run in store.runs(stores.tracking, experiments):
-        if run.status == "RUNNING" and status.is_dead(run.tags.get("retable.owner", "")):
+    for run in store.runs(stores.tracking, experiments, running=True):
+        name, _, number = run.tags.get("retable.optuna", "").rpartition(":")
+        dead = status.is_dead(run.tags.get("retable.owner", ""))
+        if dead or (name in by_study and by_study[name].given_up(int(number))):
             tracking.terminate(stores.tracking, run.id, "KILLED", reason="its process died")
-            name, _, number = run.tags.get("retable.optuna", "").rpartition(":")
-            if name in by_study:
+            if dead and name in by_study:
                 study.give_back(by_study[name].study, [int(number)])
             swept += 1
     return swept
@@ -198,10 +227,10 @@ def _loop(
 ) -> None:
     events: queue.Queue[tuple[Child, dict[str, Any] | None]] = queue.Queue()
     _fill(board, queues, stores, digests, show)
-    children = [_spawn(orders, events, i) for i in range(max(1, min(options.workers, len(board.todo))))]
-    filled = time.monotonic()
+    children = [spawn(orders, events, i) for i in range(min(options.workers, len(board.todo)))]
+    filled = beaten = time.monotonic()
     try:
-        while children:
+        while children or (options.workers == 0 and not board.stopping):
             try:
                 child, event = events.get(timeout=0.2)
             except queue.Empty:
@@ -211,12 +240,16 @@ def _loop(
                     children.remove(child)
                     _buried(child, board, queues, stores, show)
                     if _unsettled(board) and not board.stopping:
-                        children.append(_spawn(orders, events, len(children)))
+                        children.append(spawn(orders, events, len(children)))
                 else:
                     _heard(child, event, board, show)
             if time.monotonic() - filled > 0.5 or (event and event.get("event") in ("done", "failed")):
                 _fill(board, queues, stores, digests, show)
                 filled = time.monotonic()
+            if time.monotonic() - beaten > study.HEARTBEAT_SECONDS:
+                for found in queues.values():  # while its own workers are busy, or there are none
+                    optuna.storages.fail_stale_trials(found.study)
+                beaten = time.monotonic()
             if not _unsettled(board) or (options.fail_fast and board.bad):
                 _stop(children, board)
     except KeyboardInterrupt:
@@ -233,9 +266,13 @@ def _unsettled(board: Board) -> list[str]:
 
 
 def _stop(children: Sequence[Child], board: Board) -> None:
-    if board.stopping:
-        return
-    board.stopping = True
+    if not board.stopping:
+        board.stopping = True
+        stop(children)
+
+
+def stop(children: Sequence[Child]) -> None:
+    """Ask workers to leave a checkpoint and end."""
     for child in children:
         try:
             assert child.process.stdin is not None
@@ -288,6 +325,8 @@ def _heard(child: Child, event: dict[str, Any], board: Board, show: Progress) ->
             board.bad[event["trial"]] = event["reason"]
     elif kind == "refused":
         child.claimed = None
+    elif kind == "unfit":
+        show.note(f"{event['experiment']}: trials of another command wait that are not for us: {event['reason']}")
     trial = board.trials.get(event.get("trial", ""))
     if trial is not None:
         show.event(trial, event)
@@ -298,7 +337,7 @@ def _buried(child: Child, board: Board, queues: Mapping[str, study.Queue], store
     code = child.process.wait()
     if child.claimed is not None:
         trial, name, number = child.claimed
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        how = how_it_ended(code)
         show.note(f"a worker died ({how}) in {board.trials[trial].name if trial in board.trials else trial}")
         found = next(q for q in queues.values() if q.study.study_name == name)
         study.give_back(found.study, [number])
@@ -315,8 +354,18 @@ def _buried(child: Child, board: Board, queues: Mapping[str, study.Queue], store
     elif not child.ready:
         board.early_deaths += 1
         if board.early_deaths >= 3:
-            tail = child.log.read_text(errors="replace")[-2000:]
-            raise RunError(f"workers die before they are ready; the log {child.log} ends:\n{tail}")
+            raise RunError(dead_at_birth(child))
+
+
+def how_it_ended(code: int) -> str:
+    """A process's return code in words: `SIGKILL`, `exit code 1`."""
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def dead_at_birth(child: Child) -> str:
+    """What to say when workers cannot start."""
+    tail = child.log.read_text(errors="replace")[-2000:]
+    return f"workers die before they are ready; the log {child.log} ends:\n{tail}"
 
 
 def _runs_of(trial: str, board: Board, stores: Stores) -> list[store.Run]:
@@ -339,15 +388,28 @@ def _fill(
             if trial in board.queued:
                 state = found.state(trial)
                 if state == "done" or (state == "failed" and trial not in board.bad):
-                    board.settled.add(trial)
-                    if state == "failed":
-                        board.bad[trial] = str(found.latest[trial].user_attrs.get("failed", "its workers died"))
-        if board.stopping or found.waiting >= board.window // 2:
+                    if trial not in board.ending:  # one of ours may be telling of it just now
+                        board.ending.add(trial)
+                        continue
+                    _elsewhere(trial, found.latest[trial], state, board, show)
+        window = max(board.window, 4 * found.running)  # other machines' workers are hungry too
+        if board.stopping or found.waiting >= window // 2:
             continue
         wanted = [t for t in mine if t not in board.settled and (t not in board.queued or found.forgotten(t))]
         ready = [t for t in wanted if _startable(board.trials[t], board, show)]
         if ready:
-            _enqueue(found, ready, board, stores, digests)
+            _enqueue(found, ready, board, stores, digests, window)
+
+
+def _elsewhere(trial: str, frozen: FrozenTrial, state: str, board: Board, show: Progress) -> None:
+    """A trial ended that no worker of ours told of."""
+    board.settled.add(trial)
+    said = {"trial": trial, "seconds": frozen.duration.total_seconds() if frozen.duration else 0.0}
+    if state == "failed":
+        board.bad[trial] = str(frozen.user_attrs.get("failed", "its workers died"))
+        show.event(board.trials[trial], {**said, "event": "failed", "reason": board.bad[trial]})
+    else:
+        show.event(board.trials[trial], {**said, "event": "done", "outcome": "finished elsewhere"})
 
 
 def _startable(trial: Trial, board: Board, show: Progress) -> bool:
@@ -362,12 +424,12 @@ def _startable(trial: Trial, board: Board, show: Progress) -> bool:
 
 
 def _enqueue(
-    found: study.Queue, ready: Sequence[str], board: Board, stores: Stores, digests: Mapping[str, str]
+    found: study.Queue, ready: Sequence[str], board: Board, stores: Stores, digests: Mapping[str, str], window: int
 ) -> None:
     with study.enqueue_lock(stores, found.study.study_name):
         found.refresh()
         for trial_id in ready:
-            if found.waiting >= board.window:
+            if found.waiting >= window:
                 break
             trial = board.trials[trial_id]
             state = found.state(trial_id)
@@ -379,7 +441,8 @@ def _enqueue(
                 if again.done:  # another command finished it since we planned
                     board.settled.add(trial_id)
                     continue
-            found.enqueue(trial, again=state != "none" or bool(_runs_of(trial_id, board, stores)))
+            before = state != "none" or bool(_runs_of(trial_id, board, stores))
+            found.enqueue(trial, again=before, needs=board.needs[trial.experiment])
             found.waiting += 1
 
 
@@ -391,7 +454,7 @@ def _withdraw(board: Board, queues: Mapping[str, study.Queue]) -> None:
         found.withdraw(set(_unsettled(board)))
 
 
-def _spawn(orders: Orders, events: queue.Queue[tuple[Child, dict[str, Any] | None]], index: int) -> Child:
+def spawn(orders: Orders, events: queue.Queue[tuple[Child, dict[str, Any] | None]], index: int) -> Child:
     logs = Path(orders.folder) / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"worker-{os.getpid()}-{index}.log"

@@ -17,21 +17,23 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from bench import status, store, study, tracking, training
+from bench import patience, status, store, study, tracking, training, versions
 from bench.orders import Orders
 from bench.plan import Trial
 from bench.schema import Experiment, Range
-from bench.stores import experiment_name
+from bench.stores import experiment_name, redact
 from bench.task import Context, Evaluation, State, Task, TaskSpec, find_task, load
+from bench.values import text
 
 
 class TrialFailed(Exception):
@@ -50,8 +52,10 @@ class Worker:
     emit: Callable[..., None]
     facts: dict[str, str]
     stopping: threading.Event = field(default_factory=threading.Event)
-    refused: list[str] = field(default_factory=list)
-    """MLflow runs of this process whose Optuna trial may have been given to another."""
+    concluding: list[tuple[str, int]] = field(default_factory=list)
+    """MLflow run and Optuna's id of the trial that has just ended, until Optuna has taken its value."""
+    unfit: set[str] = field(default_factory=set)
+    """Reasons told already why waiting trials are not for this worker."""
 
 
 def main() -> None:
@@ -59,6 +63,7 @@ def main() -> None:
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a task prints must not end up between the events
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer
+    sys.excepthook = _last_words
     orders = Orders(**json.loads(sys.stdin.readline()))
     lock = threading.Lock()
 
@@ -71,8 +76,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
     threading.Thread(target=_obey, args=(worker,), daemon=True).start()
     emit("ready", pid=os.getpid())
+    patience.allow()
     work(worker)
     emit("bye")
+
+
+def _last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _obey(worker: Worker) -> None:
@@ -103,18 +113,58 @@ def work(worker: Worker) -> None:
     orders = worker.orders
     tracking.warm_up(orders.tracking)
     made = study.storage(orders.storage)
-    studies = {}
-    for name, definition in orders.experiments.items():
-        # A sampler's own seed differs between workers, or they would propose the same points.
-        experiment = Experiment.model_validate(definition)
-        studies[name] = (study.create(made, orders.studies[name], experiment, seed=os.getpid()), experiment)
+    served: dict[str, tuple[optuna.Study, str, Experiment]] = {}
+    looked = checked = -math.inf
     while not worker.stopping.is_set():
-        for name, (found, experiment) in studies.items():
-            if found.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if time.monotonic() - looked > 2.0:
+            _find_studies(worker, made, served)
+            looked = time.monotonic()
+        for found, name, experiment in served.values():
+            if _something_waits(worker, found, name):
                 _one(worker, found, name, experiment)
                 break
         else:
-            worker.stopping.wait(0.2)
+            if orders.guest and time.monotonic() - checked > study.HEARTBEAT_SECONDS:
+                for found, _, _ in served.values():
+                    optuna.storages.fail_stale_trials(found)
+                checked = time.monotonic()
+            worker.stopping.wait(0.2 if orders.storage.startswith("sqlite:") else 0.5)
+
+
+def _find_studies(worker: Worker, made: study.Storage, served: dict[str, tuple[optuna.Study, str, Experiment]]) -> None:
+    """Open the studies to serve: those we were told of, for a guest all that are there by now."""
+    orders = worker.orders
+    names = (
+        study.names_of(made, orders.suite, orders.scale) if orders.guest else {v: k for k, v in orders.studies.items()}
+    )
+    for full, name in names.items():
+        if full not in served and name in orders.experiments:
+            # A sampler's own seed differs between workers, or they would propose the same points.
+            experiment = Experiment.model_validate(orders.experiments[name])
+            served[full] = study.create(made, full, experiment, seed=os.getpid()), name, experiment
+
+
+def _something_waits(worker: Worker, found: optuna.Study, name: str) -> bool:
+    """Whether a trial waits that this worker may run; of those it may not, it tells why, once."""
+    for frozen in found.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        differs = _differs(worker, frozen.user_attrs, name)
+        if not differs:
+            return True
+        if differs not in worker.unfit:
+            worker.unfit.add(differs)
+            worker.emit("unfit", experiment=name, reason=differs)
+    return False
+
+
+def _differs(worker: Worker, attributes: Mapping[str, Any], name: str) -> str:
+    """How this worker's code or packages differ from what a trial was planned with; empty if it may run it."""
+    found = versions.differences(attributes.get("needs", {}), _has(worker.orders, name))
+    strict = not worker.orders.mixed or any(name in found for name in versions.OURS)
+    return versions.told(found) if found and strict else ""
+
+
+def _has(orders: Orders, name: str) -> dict[str, str]:
+    return versions.of(orders.codes[name], orders.experiments[name].get("search"))
 
 
 def _one(worker: Worker, found: optuna.Study, name: str, experiment: Experiment) -> None:
@@ -125,13 +175,16 @@ def _one(worker: Worker, found: optuna.Study, name: str, experiment: Experiment)
             n_trials=1,
             catch=(TrialFailed, TrialStopped),
         )
-    except (UpdateFinishedTrialError, ValueError):
-        if not worker.refused:
+    except (UpdateFinishedTrialError, ValueError) as error:
+        if not worker.concluding and not isinstance(error, UpdateFinishedTrialError):
             raise
-        for run_id in worker.refused:  # the trial was given to another worker while we finished it
-            tracking.terminate(worker.orders.tracking, run_id, "KILLED", reason="given to another worker")
-        worker.emit("refused")
-    worker.refused.clear()
+        for run_id, trial_id in worker.concluding:
+            if found._storage.get_trial(trial_id).state == TrialState.FAIL:
+                # The trial was given to another worker while we finished it.
+                tracking.terminate(worker.orders.tracking, run_id, "KILLED", reason="given to another worker")
+                worker.emit("refused")
+            # Else Optuna has our value; its answer was lost when the database went away.
+    worker.concluding.clear()
 
 
 def _objective(worker: Worker, claimed: optuna.Trial, name: str, experiment: Experiment) -> float:
@@ -139,7 +192,10 @@ def _objective(worker: Worker, claimed: optuna.Trial, name: str, experiment: Exp
     if "trial" not in attributes:
         raise optuna.TrialPruned("the queue was empty")
     trial = Trial.from_json(attributes["trial"])
-    worker.emit("claimed", trial=trial.id, number=claimed.number, study=claimed.study.study_name)
+    if _differs(worker, attributes, name):  # it stood before the one that we may run
+        study.put_back(claimed.study, claimed.study._storage.get_trial(claimed._trial_id), again=False)
+        raise TrialStopped("not for this worker")
+    worker.emit("claimed", trial=trial.id, number=claimed.number, study=claimed.study.study_name, name=trial.name)
     spec = find_task(trial.task, worker.orders.packages)
     metric = experiment.search.metric if experiment.search else spec.objective
     retried = "retry_history" in claimed.study._storage.get_trial_system_attrs(claimed._trial_id)
@@ -162,7 +218,19 @@ def _objective(worker: Worker, claimed: optuna.Trial, name: str, experiment: Exp
         trial = Trial(
             **{**trial.__dict__, "settings": {**trial.settings, **chosen}, "varied": {**trial.varied, **chosen}}
         )
-    return _run(worker, claimed, trial, spec, experiment, metric, earlier)
+        earlier = _of_same_point(worker, earlier, chosen)
+    try:
+        return _run(worker, claimed, trial, spec, experiment, metric, earlier)
+    except TrialStopped:
+        if worker.orders.guest:  # nobody here waits for it; another machine may go on at once
+            study.put_back(claimed.study, claimed.study._storage.get_trial(claimed._trial_id), again=True)
+        raise
+
+
+def _of_same_point(worker: Worker, earlier: list[store.Run], chosen: Mapping[str, Any]) -> list[store.Run]:
+    """Attempts at the same point of a search's space: the checkpoint of another point is of no use."""
+    told = store.params(worker.orders.tracking, [run.id for run in earlier])
+    return [run for run in earlier if all(told[run.id].get(key) == text(value) for key, value in chosen.items())]
 
 
 def _suggest(claimed: optuna.Trial, key: str, space: Range | list[Any]) -> Any:
@@ -197,10 +265,11 @@ def _run(
         "retable.optuna": f"{claimed.study.study_name}:{claimed.number}",
         "mlflow.note.content": f"{experiment.about}\n\n`bench show {trial.id}` tells more.",
     }
+    differs = versions.differences(claimed.user_attrs.get("needs", {}), _has(orders, trial.experiment))
+    if differs:
+        tags["retable.differs"] = versions.told(differs)
     recorder = tracking.Recorder(orders.stores, orders.mlflow[trial.experiment], trial, tags)
-    for run in earlier:  # an attempt that died; its checkpoint may serve this one
-        if run.status == "RUNNING" and status.is_dead(run.tags.get("retable.owner", "")):
-            tracking.terminate(orders.tracking, run.id, "KILLED", reason="its process died")
+    close_abandoned(orders.tracking, earlier, claimed.study)  # their checkpoints may serve this attempt
     try:
         outcome, task = _train(worker, claimed, trial, spec, experiment, metric, recorder, earlier)
         if outcome.kind == "stopped":
@@ -212,21 +281,42 @@ def _run(
         value = _conclude(worker, claimed, trial, outcome, evaluation, metric, recorder, began)
     except (TrialStopped, optuna.TrialPruned):
         raise
+    except UpdateFinishedTrialError:  # a pruner's report was refused
+        recorder.tag(reason="given to another worker")
+        recorder.finish("KILLED")
+        worker.emit("refused")
+        raise
     except Exception as error:
         reason = _reason(error)
-        worker.emit("failed", trial=trial.id, reason=reason)
-        claimed.set_user_attr("failed", reason)
-        recorder.artifacts({"traceback.txt": traceback.format_exc().encode()})
+        recorder.artifacts({"traceback.txt": redact(traceback.format_exc()).encode()})
         recorder.tag(outcome="failed", reason=reason)
         recorder.finish("FAILED")
+        claimed.set_user_attr("failed", reason)
+        worker.emit("failed", trial=trial.id, reason=reason)
         raise TrialFailed(reason) from error
     return value
 
 
+def close_abandoned(uri: str, runs: Iterable[store.Run], found: optuna.Study) -> list[store.Run]:
+    """End the MLflow runs that are RUNNING and have nobody: their process is gone, or (of another machine's nothing is
+    known) Optuna has given their trial up. A run's final status comes before Optuna's, so none of these is alive and
+    right. Returns them."""
+    running = [run for run in runs if run.status == "RUNNING"]
+    states = {t.number: t.state for t in found.get_trials(deepcopy=False)} if running else {}
+    closed = []
+    for run in running:
+        name, _, number = run.tags.get("retable.optuna", "").rpartition(":")
+        given_up = name == found.study_name and states.get(int(number), TrialState.RUNNING).is_finished()
+        if given_up or status.is_dead(run.tags.get("retable.owner", "")):
+            tracking.terminate(uri, run.id, "KILLED", reason="its process died")
+            closed.append(run)
+    return closed
+
+
 def _reason(error: Exception) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else ''} ({Path(frame.filename).name}:{frame.lineno})"
+    said = redact(str(error)).strip().splitlines()
+    return f"{type(error).__name__}: {said[0] if said else ''} ({Path(frame.filename).name}:{frame.lineno})"
 
 
 def _train(
@@ -248,10 +338,11 @@ def _train(
     kept: list[str] = []
 
     def checkpoint(data: bytes, step: int) -> None:
-        recorder.flush()
-        path = f"checkpoint/step-{step:08d}.pt"
-        recorder.artifacts({path: data})
-        kept.append(f"{path} {hashlib.sha256(data).hexdigest()}")
+        # Two files take turns: while one is written over, the other is whole, and a long trial keeps two of them.
+        path = f"checkpoint/{'ab'[len(kept) % 2]}.pt"
+        if not recorder.checkpoint(path, data, wait=worker.stopping.is_set()):
+            return
+        kept.append(f"{path} {hashlib.sha256(data).hexdigest()} at step {step}")
         recorder.tag(checkpoint="\n".join(reversed(kept[-2:])))
 
     def report(step: int, value: float) -> None:
@@ -295,9 +386,9 @@ def _resume(
     orders = worker.orders
     for run in reversed(earlier):
         for line in run.tags.get("retable.checkpoint", "").splitlines():
-            path, _, digest = line.partition(" ")
+            path, digest, *_ = [*line.split(" "), ""]
             try:
-                data = tracking.artifact(orders.tracking, run, path, orders.stores.folder / "fetched").read_bytes()
+                data = tracking.artifact_bytes(orders.tracking, run, path, orders.stores.folder / "fetched")
             except FileNotFoundError:
                 continue
             if hashlib.sha256(data).hexdigest() != digest:
@@ -346,8 +437,9 @@ def _conclude(
         recorder.finish("KILLED")
         worker.emit("refused")
         raise TrialStopped("given to another worker")
-    worker.refused.append(recorder.run_id)
+    worker.concluding.append((recorder.run_id, claimed._trial_id))
     recorder.finish("FINISHED")
+    recorder.drop_checkpoints()
     shown = value if kind == "finished" else None
     seconds = time.perf_counter() - began
     worker.emit("done", trial=trial.id, outcome=kind, seconds=seconds, value=shown, metric=metric, reason=reason)

@@ -1,0 +1,54 @@
+"""The command `bench worker`; light to import like the others."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+
+@click.command()
+@click.argument("suite")
+@click.option("--scale", default="", help="serve this scale only [default: all]")
+@click.option("--tracking-uri", "tracking", help="MLflow tracking store [default: MLFLOW_TRACKING_URI]")
+@click.option("--storage", help="Optuna storage [default: RETABLE_STORAGE]")
+@click.option("--workers", type=click.IntRange(1, 512), help="processes [default: one a core on a CPU, one on a GPU]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
+@click.option("--idle", default=600.0, show_default=True, metavar="SECONDS", help="leave when nothing came for so long")
+@click.option("--checkpoint-every", default=60.0, show_default=True, metavar="SECONDS", help="of a long trial")
+@click.option("--mixed-versions", "mixed", is_flag=True, help="run trials planned with other packages too, marked so")
+def worker(
+    suite: str,
+    scale: str,
+    tracking: str | None,
+    storage: str | None,
+    workers: int | None,
+    device: str,
+    idle: float,
+    checkpoint_every: float,
+    mixed: bool,
+) -> int:
+    """Serve the queue of a suite whose `bench run` goes on elsewhere; on any number of machines, for any time.
+
+    Needs the same code and the two URLs, no common file system. Ctrl-C or SIGTERM: running trials leave a checkpoint
+    and go back to the queue. Exit code 2: all that waited was planned with other code or packages.
+    """
+    from bench import api, joining
+    from bench import stores as places
+    from bench.options import Options, RunError
+
+    file = api.load_suite(suite)
+    try:
+        place = places.locate(file.project, tracking, storage)
+        chosen = api.pick_device(device)
+        count = workers or (api.cores() if chosen == "cpu" else 1)
+        options = Options(count, max(1, api.cores() // count), chosen, checkpoint_seconds=checkpoint_every)
+        served = joining.serve(file, place, options, scale=scale, idle=idle, mixed=mixed)
+    except RunError as error:
+        raise click.ClickException(str(error)) from None
+    print(f"{served.done} trials finished, {served.failed} failed", file=sys.stderr)
+    for line in dict.fromkeys(served.unfit):
+        print(f"not for this worker: {line}", file=sys.stderr)
+    if served.interrupted:
+        return 130
+    return 3 if served.failed else 2 if served.unfit and not served.done else 0
