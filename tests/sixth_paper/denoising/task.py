@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,19 +11,7 @@ from torch import Tensor
 from bench.data import photos
 from bench.task import Context, Evaluation, State
 from denoising import Denoise
-
-
-def quadratic(dx: Tensor, dy: Tensor) -> Tensor:
-    """Section 2: |∇u|² punishes a step of 1 more than ten steps of 0.1, so it blurs edges."""
-    return dx**2 + dy**2
-
-
-def total_variation(dx: Tensor, dy: Tensor) -> Tensor:
-    """Section 2: |∇u|, which does not care how steep an edge is; 1e-6 keeps its gradient finite."""
-    return (dx**2 + dy**2 + 1e-6).sqrt()
-
-
-PENALTIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"quadratic": quadratic, "total_variation": total_variation}
+from denoising.penalties import PENALTIES
 
 
 class DenoiseTask:
