@@ -217,7 +217,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def test_the_readme_has_the_ledgers_summary() -> None:
-    """`python docs/ledger.py` puts it there. Whether a row is stale changes with every edit of code, so it may differ."""
+    """`python docs/ledger.py` puts it there. What is stale changes with every edit of code, so that may differ."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = text.partition("<!-- ledger -->\n")[2].partition("\n<!-- end of ledger -->")[0]
     now = ledger.summary(ledger.read(ROOT / "reports", sorted((ROOT / "suites").glob("*.yaml"))), "reports/")
