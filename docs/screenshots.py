@@ -93,12 +93,12 @@ class Browser:
         self.ask("Runtime.evaluate", self.page, expression=TIDY)
 
     def shoot(self, url: str, path: Path, *, width: int, height: int, until: str, settle: float = 4.0) -> None:
-        """A PNG of a page once it says `until`, and `settle` seconds later. Raises TimeoutError after a minute."""
+        """A PNG of a page once it says `until`, and `settle` seconds later. Raises TimeoutError after five minutes."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.ask("Emulation.setDeviceMetricsOverride", self.page, **size)
         self.ask("Page.navigate", self.page, url="about:blank")
         self.ask("Page.navigate", self.page, url=url)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while until not in self.text():
             if time.monotonic() > end:
                 raise TimeoutError(f"{url} never said '{until}'")
@@ -126,7 +126,7 @@ def serve(tracking: str) -> Iterator[str]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(120):
+        for _ in range(600):
             try:
                 urllib.request.urlopen(f"{address}/health", timeout=2).close()
                 break
@@ -135,7 +135,7 @@ def serve(tracking: str) -> Iterator[str]:
                     raise RuntimeError(f"bench ui ended with exit code {process.returncode}") from None
                 time.sleep(0.5)
         else:
-            raise TimeoutError("bench ui did not answer within a minute")
+            raise TimeoutError("bench ui did not answer within five minutes")
         yield address
     finally:
         os.killpg(process.pid, 15)
