@@ -25,6 +25,9 @@ from bench.values import canonical
 FLOOR = 1e-4
 """Relative: what a change of compiler, BLAS or core count moves a loss in fp32."""
 
+TINY = 1e-9
+"""Size under which a number is rounding: what it moves is told relative to this."""
+
 WIDTH = 4.0
 """Standard deviations of the measured spread that a loss may move."""
 
@@ -176,7 +179,7 @@ def _compare(trial: str, name: str, what: str, was: Any, now: Any, allowed: floa
     if not isinstance(was, float | int) or not isinstance(now, float | int):
         kind: Kind = "same" if was == now else "moved"
         return Comparison(trial, name, f"{what}: was {was}, is {now}", kind, None, None, allowed, 0.0)
-    moved = abs(now - was) / max(abs(was), 1e-12)
+    moved = abs(now - was) / max(abs(was), TINY)
     kind = "moved" if moved > allowed else "same"
     return Comparison(trial, name, what, kind, float(was), float(now), allowed, moved)
 
