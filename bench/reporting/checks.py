@@ -374,7 +374,8 @@ class _Grid:
 def _grids(side: list[Cell], check: Spread, reader: _Reader) -> list[_Grid]:
     grouped: dict[str, list[Cell]] = {}
     for cell in side:
-        rest = {k: v for k, v in cell.settings.items() if k not in check.over}
+        # A cell's name says nothing that its settings don't, and would keep apart what differs in `over` alone.
+        rest = {k: v for k, v in cell.settings.items() if k not in (*check.over, "cell")}
         grouped.setdefault(canonical(rest), []).append(cell)
     grids = []
     for group in grouped.values():

@@ -15,7 +15,7 @@ from bench.data import FOLDER_PREFIX, styles
 from bench.task import Metric, Settings, TaskSpec, did_you_mean
 
 Norm = Literal["l2", "l1"]
-TapSet = Literal["paper", "original"]
+TapSet = Literal["paper", "original", "small"]
 Separability = Literal["none", "content", "full"]
 Weights = Literal["file", "torchvision19"]
 
@@ -23,6 +23,8 @@ TAPS: dict[TapSet, tuple[str, ...]] = {
     # Section 3.2.2: indices 8, 15, 20, 26, 31, 35 of VGG-19, each after its ReLU.
     "paper": ("relu2_2", "relu3_3", "relu4_1", "relu4_4", "relu5_2", "relu5_4"),
     "original": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    # Ours, for images of 64 or 128 px: the paper's, with relu5_1 for its two deepest, which see a few positions there.
+    "small": ("relu2_2", "relu3_3", "relu4_1", "relu4_4", "relu5_1"),
 }
 """The loss network's layers, shallow first. The style loss takes all of them, the content loss the last two."""
 

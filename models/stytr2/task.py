@@ -282,8 +282,9 @@ class TrainingTask:
         """Figure 4's columns for this model, and figure 3: the pairs with the tamest and the wildest I_r."""
         styles = self.images.styles[self.pairs.validation[:, 1]] / 255
         shown = measures.varied(self.pairs.validation, SHOWN_PAIRS)
-        wildness = [measures.out_of_range(image) for image in reverse]
-        extremes = [int(np.argmin(wildness)), int(np.argmax(wildness))]
+        # Sorted, so that pairs of one wildness (none out of range, say) are still two.
+        order = np.argsort([measures.out_of_range(image) for image in reverse], kind="stable")
+        extremes = [int(order[0]), int(order[-1])]
         return {
             "contents": measures.mosaic([[contents[i]] for i in shown]),
             "styles": measures.mosaic([[styles[i]] for i in shown]),

@@ -251,6 +251,27 @@ def test_spread_compares_grids_and_a_diverged_cell_is_infinite() -> None:
     assert "×∞" in lost.judged[0].comparison.numbers
 
 
+def test_spread_looks_through_the_names_of_cells() -> None:
+    experiments = sample_suite().model_dump(by_alias=True, exclude_unset=True)["experiments"]
+    cells = {
+        f"{optimizer}-{lr}": {
+            "optimizer": {"value": optimizer, "source": "here"},
+            "lr": {"value": lr, "source": "here"},
+        }
+        for optimizer in ("rprop", "adam")
+        for lr in (0.1, 0.001)
+    }
+    named = {**experiments["defaults"], "cells": cells, "seeds": 3}
+    view = {"quote": "a sentence of the paper", "from": "named", "check": {**SPREAD, "over": ["lr"]}}
+    suite = suite_with(experiments={**experiments, "named": named}, claims={"claim": view}, tables={}, figures={})
+
+    def measured(row: Mapping[str, Any], noise: np.random.Generator) -> dict[str, float]:
+        steep = row.get("optimizer") == "rprop" and row.get("lr") == 0.1
+        return {"loss/total": (200 if steep else 100) + noise.normal(0, 1), "time/train": 1.0, "score/accuracy": 1.0}
+
+    assert judge_all(results(HERE, suite, measured=measured))[0].word == "reproduced"
+
+
 def test_a_selection_with_missing_cells_is_not_judged_and_one_with_diverged_cells_is() -> None:
     view: dict[str, Any] = {"from": "grid", "select": {"lowest": "loss/total", "over": ["lr", "batch_size"]}}
     here = {"optimizer": "adam", "lr": 0.1, "batch_size": 8}
