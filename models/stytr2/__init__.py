@@ -222,6 +222,7 @@ TASKS = [
             "noise/total_variation": Metric("total variation of I_o", unit="grey levels"),
             "noise/flat": Metric("high-frequency energy of I_o where the content is flat (RMS)", unit="grey levels"),
             "reverse/out_of_range": Metric("pixels of I_r outside [0, 1]", unit="%"),
+            "reverse/ssim": Metric("SSIM of the grey values of I_r and I_s, which it redraws (1: equal)", better=None),
             "reverse/total_variation": Metric("total variation of I_r", better=None, unit="grey levels"),
             "reverse/colourfulness": Metric("colourfulness of I_r (Hasler and Suesstrunk)", better=None),
             "model/parameters": Metric("trained parameters", better=None),

@@ -110,7 +110,10 @@ class TrainingTask:
         self.net.load_state_dict(trained)
 
         _, _, stylised, reverse = (measures.as_images(part) for part in outputs.chunk(4))
-        contents = self.images.contents[self.pairs.validation[:, 0]] / 255
+        contents, styles = (
+            images[self.pairs.validation[:, i]] / 255
+            for i, images in enumerate((self.images.contents, self.images.styles))
+        )
         metrics = {name: float(value) for name, value in final.items()}
         level = self._level(total)
         metrics |= self._convergence(total, level)
@@ -119,6 +122,7 @@ class TrainingTask:
             "noise/total_variation": 255 * float(total_variation(outputs.chunk(4)[2].clamp(0, 1))),
             "noise/flat": measures.flat_noise(stylised, contents),
             "reverse/out_of_range": measures.out_of_range(reverse),
+            "reverse/ssim": measures.preservation(reverse, styles),
             "reverse/total_variation": 255 * float(total_variation(outputs.chunk(4)[3].clamp(0, 1))),
             "reverse/colourfulness": measures.colourfulness(reverse),
             "model/parameters": float(sum(p.numel() for p in self.net.parameters())),
