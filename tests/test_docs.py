@@ -400,6 +400,6 @@ def test_the_sixth_paper_is_rebuilt_without_a_line_in_the_engine(place: Callable
     report = (sixth / "reports" / "denoising" / "quick.md").read_text()
     assert "Of 3 claims: 1 reproduced, 1 within noise, 1 contradicted." in report
     assert "not published: the paper does not state it" in report
-    assert {"figure1.jpg", "figure2.png"} <= {p.name for p in (sixth / "reports" / "denoising" / "quick").iterdir()}
+    assert {"figure1.jpg", "figure2.svg"} <= {p.name for p in (sixth / "reports" / "denoising" / "quick").iterdir()}
     engine = [p for p in (ROOT / "bench").rglob("*") if p.suffix in (".py", ".json", ".js")]
     assert not [p for p in engine if "denoising" in p.read_text(encoding="utf-8")]

@@ -17,7 +17,8 @@ def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path
 
     md: `<suite>/<scale>.md` with its pictures in `<suite>/<scale>/`, and `<suite>/<scale>.json`, its record for the
     ledger. html: `<suite>/<scale>.html`, one
-    self-contained file. latex: `<suite>/<scale>.tex`, the tables. csv: `<suite>/<scale>/values.csv` and
+    self-contained file. latex: `<suite>/<scale>.tex`, tables and figures, and the figures as
+    PDF, or as they are where they are made of photographs, in `<suite>/<scale>/`. csv: `<suite>/<scale>/values.csv` and
     `trials.csv`. The same results give the same bytes. Files are complete or not there; pictures that a
     former report left and this one does not have are removed.
     Raises ValueError for an unknown format, `views.ReportError` for a view that cannot be drawn as declared.
@@ -25,21 +26,25 @@ def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ValueError(f"unknown report format {', '.join(unknown) or '(none)'}; known: {', '.join(FORMATS)}")
-    from bench.reporting import csv, files, html, latex, markdown, page, record
+    from bench.reporting import csv, files, html, latex, markdown, page, record, style
 
-    made = page.gather(results, draw="md" in formats or "html" in formats)
+    made = page.gather(results, draw=bool({"md", "html", "latex"} & set(formats)))
     folder = out / results.suite.suite
     base = folder / results.scale
     written: dict[str, Path] = {}
     if "csv" in formats:
         files.write(base / "trials.csv", csv.trials(made))
         written["csv"] = files.write(base / "values.csv", csv.values(made))
+    pictures = [drawn.picture for drawn in made.figures if drawn.picture]
     if "latex" in formats:
+        for picture in pictures:
+            data = style.pdf(picture.drawing) if picture.drawing else picture.data
+            files.write(base / latex.file_of(picture), data)
+        files.clear_pictures(base, [latex.file_of(picture) for picture in pictures], (".pdf",))
         written["latex"] = files.write(folder / f"{results.scale}.tex", latex.render(made))
     if "html" in formats:
         written["html"] = files.write(folder / f"{results.scale}.html", html.render(made))
     if "md" in formats:
-        pictures = [drawn.picture for drawn in made.figures if drawn.picture]
         for picture in pictures:
             files.write(base / picture.file, picture.data)
         written["md"] = files.write(folder / f"{results.scale}.md", markdown.render(made, results.scale))

@@ -64,8 +64,8 @@ def lacking(row: Row, panels: Sequence[Panel], by: str | None) -> str:
     return ""
 
 
-def draw(rows: Sequence[Row], panels: Sequence[Panel], by: str | None) -> bytes:
-    """The figure as PNG. Rows whose `why` is set stay empty and say it; `by` names the array that colours lines."""
+def draw(rows: Sequence[Row], panels: Sequence[Panel], by: str | None) -> Figure:
+    """The figure. Rows whose `why` is set stay empty and say it; `by` names the array that colours lines."""
     height = 2.15 * len(rows) + (0.35 if by else 0.1)
     figure = style.canvas(style.WIDTH, height)
     frames = figure.subplots(len(rows), len(panels), squeeze=False)
@@ -86,7 +86,7 @@ def draw(rows: Sequence[Row], panels: Sequence[Panel], by: str | None) -> bytes:
                 frame.set_xlabel(panel.x_label or panel.x or "index")
     if scale is not None:
         _key(figure, list(frames.flat), np.unique(np.concatenate(known)), scale, by or "")
-    return style.png(figure)
+    return figure
 
 
 def _key(figure: Figure, frames: list[Frame], values: Array, scale: Normalize, title: str) -> None:

@@ -31,7 +31,7 @@ class Comparison:
     left, right: seed -> value on the scale of the test (logarithms for ratios), oriented so that a positive
     difference supports the claim. shown: maps a difference back to what a reader wants to see, which is a
     factor where `factor`, and then the scale is logarithmic. label: the statement in words. numbers: the two
-    sides, in the metric's own unit.
+    sides, in the metric's own unit. unit: of what is shown, "" for factors and pure numbers.
     """
 
     label: str
@@ -40,6 +40,7 @@ class Comparison:
     shown: Callable[[float], float]
     numbers: str
     factor: bool = False
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def prepare(
     worst = book.worst(experiments, check.metric)
     if isinstance(check, Agrees):
         return _agrees(check, cells, _Reader(check.metric, worst, book.scale), book.suite)
-    return forms[check.form](check, cells, _Reader(check.metric, worst, book.scale, frozenset(chosen)))
+    unit = book.unit(experiments, check.metric)
+    return forms[check.form](check, cells, _Reader(check.metric, worst, book.scale, unit, frozenset(chosen)))
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class _Reader:
     metric: str
     worst: float | None
     scale: str
+    unit: str = ""
     chosen: frozenset[str] = frozenset()
 
     def need(self, cells: Sequence[Cell]) -> None:
@@ -189,7 +192,8 @@ def _against(
                 left={s: sign * v for s, v in left.items()},
                 right={s: sign * v for s, v in slack.items()},
                 shown=lambda d: -sign * d,
-                numbers=f"{short(reader.mean(a), 4)} against {short(reader.mean(b), 4)}",
+                numbers=f"{short(reader.mean(a), 4)} against {short(reader.mean(b), 4)} {reader.unit}".rstrip(),
+                unit="points" if reader.unit == "%" else reader.unit,  # of 100: a difference of shares is no share
             )
         )
     return made

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from matplotlib.figure import Figure as Drawing
+
 from bench.reporting import arrays, heatmap, importance, mosaic, plots, style, views
 from bench.reporting.heatmap import Spot
 from bench.reporting.numbers import short
@@ -23,12 +25,16 @@ from bench.values import canonical, same, text
 
 @dataclass(frozen=True)
 class Picture:
-    """An encoded picture. file: its name; width: CSS pixels to show it at; alt: what it shows, in words."""
+    """An encoded picture. file: its name; width: CSS pixels to show it at; alt: what it shows, in words.
+
+    drawing: what it was made from, unless it is made of pictures; for `style.pdf`.
+    """
 
     file: str
     data: bytes = field(repr=False)
     width: int
     alt: str
+    drawing: Drawing | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -121,10 +127,10 @@ class _Job:
         keys = [canonical(v) for v in every]
         return dict(zip(keys, style.pens(len(keys)), strict=True))
 
-    def picture(self, data: bytes, alt: str) -> Picture:
-        kind = "jpg" if data[:2] == b"\xff\xd8" else "png"
+    def picture(self, made: Drawing | bytes, alt: str) -> Picture:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", self.name)
-        return Picture(f"{stem}.{kind}", data, style.size(data)[0] // 2, alt)
+        data, drawing = (made, None) if isinstance(made, bytes) else (style.encode(made), made)
+        return Picture(f"{stem}.{style.kind(data)}", data, style.width(data), alt, drawing)
 
     def axis(self) -> str:
         unit = self.book.unit(self.figure.from_, self.figure.metric or "")
@@ -264,7 +270,7 @@ def _points(job: _Job, panel: Any) -> list[tuple[str, Pen, list[Point]]]:
     return lines
 
 
-def _series(job: _Job, how: Callable[..., bytes], alt: str) -> Drawn:
+def _series(job: _Job, how: Callable[..., Drawing], alt: str) -> Drawn:
     figure, metric = job.figure, job.figure.metric or ""
     groups = [
         (job.named(figure.panels, panel) if figure.panels else "", _points(job, panel))

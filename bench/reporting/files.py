@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 PICTURES = (".png", ".jpg", ".svg")
@@ -27,13 +27,13 @@ def write(path: Path, data: str | bytes) -> Path:
     return path
 
 
-def clear_pictures(folder: Path, keep: Iterable[str]) -> None:
-    """Remove the pictures in `folder` that are not among `keep`, and the folder if nothing is left."""
+def clear_pictures(folder: Path, keep: Iterable[str], kinds: Sequence[str] = PICTURES) -> None:
+    """Remove the pictures of these kinds in `folder` that are not in `keep`, and the folder if nothing is left."""
     kept = set(keep)
     if not folder.is_dir():
         return
     for path in folder.iterdir():
-        if path.suffix in PICTURES and path.name not in kept:
+        if path.suffix in kinds and path.name not in kept:
             path.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()

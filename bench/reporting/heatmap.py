@@ -14,6 +14,7 @@ import seaborn
 from matplotlib.axes import Axes as Frame
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -45,7 +46,7 @@ def draw(
     log: bool,
     better: str | None,
     wrap: int,
-) -> bytes:
+) -> Drawing:
     """A panel of numbered cells per value, on one colour scale; the best of each panel is outlined."""
     across = style.columns(len(panels), wrap)
     down = -(-len(panels) // across)
@@ -91,7 +92,7 @@ def draw(
         bar.ax.yaxis.set_major_locator(FixedLocator(style.log_ticks(low, high)))
     bar.ax.yaxis.set_major_formatter(FuncFormatter(style.ticks(exponent)))
     bar.set_label(style.in_power(axis, exponent))
-    return style.png(figure)
+    return figure
 
 
 def _panel(

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
+from bench.reporting import style
 from bench.reporting.figures import Drawn
 from bench.reporting.markdown import AGREE, MOST_COMPARISONS, capital, in_paper
 from bench.reporting.numbers import Number
@@ -136,7 +137,7 @@ def _hero(page: Page) -> str:
 
 
 def _uri(data: bytes) -> str:
-    kind = "jpeg" if data[:2] == b"\xff\xd8" else "png"
+    kind = {"svg": "svg+xml", "jpg": "jpeg"}.get(style.kind(data), "png")
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 

@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from matplotlib.figure import Figure as Drawing
+
 from bench.reporting import style
 from bench.schema import Range
 from bench.values import text
@@ -68,7 +70,7 @@ def draw(
     values: Sequence[float],
     axis: str,
     direction: Literal["minimize", "maximize"],
-) -> bytes:
+) -> Drawing:
     """A row per setting: its share of the variance as a bar, and beside it every trial's value against the metric.
 
     axis: the metric's name. direction: of the search; its best trial is circled. Call inside `style.look()`.
@@ -116,7 +118,7 @@ def draw(
         one.set_xlabel(name)
     for row in frames:
         row[0].set_ylabel(axis)
-    return style.png(figure)
+    return figure
 
 
 def _place(value: Any, space: Range | list[Any]) -> float:

@@ -1,13 +1,15 @@
-"""The tables as LaTeX with booktabs: `\\input` the file, or take a table from it."""
+"""The tables and figures as LaTeX with booktabs: `\\input` the file, or take a table from it."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
+from bench.reporting.figures import Picture
 from bench.reporting.numbers import Number
 from bench.reporting.page import Page
 from bench.reporting.tables import Built, Entry
+from bench.schema import Figure
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -49,13 +51,42 @@ _LATIN_SHAPED = {
 """Greek letters that LaTeX has no command for, since they look like Latin ones."""
 _POWER = re.compile("10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
-PREAMBLE = "% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}. Written by `bench report`; do not edit.\n"
+PREAMBLE = (
+    "% Needs \\usepackage{booktabs,graphicx} and \\usepackage[T1]{fontenc}; run LaTeX in this folder, or set\n"
+    "% \\graphicspath to it. Written by `bench report`; do not edit.\n"
+)
 
 
 def render(page: Page) -> str:
-    """Every table of the page, one after the other."""
+    """Every table of the page, then every figure that could be drawn."""
     head = f"{PREAMBLE}% Suite {page.suite}, scale {page.scale}: {page.status}.\n"
-    return head + "\n" + "\n".join(_table(page, built) for built in page.tables)
+    drawn = [_figure(page, d.name, d.figure, d.picture) for d in page.figures if d.picture]
+    return head + "\n" + "\n".join([*(_table(page, built) for built in page.tables), *drawn])
+
+
+def file_of(picture: Picture) -> str:
+    """The name of a picture's file for LaTeX, which reads no SVG: drawings are PDF there."""
+    return f"{picture.file.rpartition('.')[0]}.pdf" if picture.drawing is not None else picture.file
+
+
+def _figure(page: Page, name: str, figure: Figure, picture: Picture) -> str:
+    width = f"{min(1, picture.width / 820):.2f}"  # as on the other pages, where the text is 820 pixels wide
+    said = [f"{figure.title}.", figure.note or "", f"In the paper: {figure.source}." if figure.source else ""]
+    return "\n".join(
+        [
+            r"\begin{figure}",
+            r"  \centering",
+            rf"  \includegraphics[width={width}\linewidth]{{{page.scale}/{file_of(picture)}}}",
+            rf"  \caption{{{escape(' '.join(filter(None, said)))}}}",
+            rf"  \label{{{_label('fig', page.suite, name)}}}",
+            r"\end{figure}",
+            "",
+        ]
+    )
+
+
+def _label(kind: str, suite: str, name: str) -> str:
+    return f"{kind}:{suite}-{re.sub('[^A-Za-z0-9]+', '-', name)}"
 
 
 def _table(page: Page, built: Built) -> str:
@@ -77,7 +108,7 @@ def _table(page: Page, built: Built) -> str:
         r"\begin{table}",
         r"  \centering",
         rf"  \caption{{{_caption(page, built)}}}",
-        rf"  \label{{tab:{page.suite}-{re.sub('[^A-Za-z0-9]+', '-', built.name)}}}",
+        rf"  \label{{{_label('tab', page.suite, built.name)}}}",
         rf"  \begin{{tabular}}{{{columns}}}",
         r"    \toprule",
         f"    {' & '.join(head)} \\\\",

@@ -1,4 +1,4 @@
-"""The drawings over axes: curves, lines and dot plots, from plain values to PNG bytes.
+"""The drawings over axes: curves, lines and dot plots, from plain values to a drawing.
 
 Call inside `style.look()`. Nothing here knows suites or trials.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes as Frame
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import offset_copy
@@ -78,7 +78,7 @@ def _clean(series: tuple[Any, Any], log: bool) -> tuple[Array, Array]:
     return steps[good], values[good]
 
 
-def curves(panels: Sequence[tuple[str, Sequence[Curve]]], axis: str, log: bool, smooth: int, wrap: int) -> bytes:
+def curves(panels: Sequence[tuple[str, Sequence[Curve]]], axis: str, log: bool, smooth: int, wrap: int) -> Drawing:
     """Lines over training steps; one legend, in the order in which the lines end."""
     figure, frames = _frames(len(panels), wrap, 3.9 if len(panels) == 1 else 2.6, legend=True)
     kept: list[Array] = []
@@ -112,7 +112,7 @@ def curves(panels: Sequence[tuple[str, Sequence[Curve]]], axis: str, log: bool, 
         )
         labels.append(f"{label}\n{_brief(lost)}" if lost else label)
     figure.legend(handles, labels, loc="outside right upper")
-    return style.png(figure)
+    return figure
 
 
 def _ends(curve: Curve) -> list[tuple[float, float]]:
@@ -179,7 +179,7 @@ def _together(soft: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
     return shared, np.stack([values[np.isin(s, shared)] for s, values in soft])
 
 
-def _frames(n: int, wrap: int, height: float, legend: bool = False) -> tuple[Figure, list[Frame]]:
+def _frames(n: int, wrap: int, height: float, legend: bool = False) -> tuple[Drawing, list[Frame]]:
     across = style.columns(n, wrap if wrap < 4 or not legend else 3)
     down = -(-n // across)
     figure = style.canvas(style.WIDTH, height * down + 0.2)
@@ -235,7 +235,7 @@ def _every_value(panels: Lines, log: bool) -> Array:
     return np.array([v for v in found if math.isfinite(v) and (v > 0 or not log)])
 
 
-def lines(panels: Lines, x: str, labels: Mapping[str, str], axis: str, log: bool, wrap: int) -> bytes:
+def lines(panels: Lines, x: str, labels: Mapping[str, str], axis: str, log: bool, wrap: int) -> Drawing:
     """Means joined by lines along a setting, with intervals and seeds; one legend."""
     legend = any(label for _, several in panels for label, _, _ in several)
     figure, frames = _frames(len(panels), wrap, 3.6 if len(panels) == 1 else 2.7, legend)
@@ -279,10 +279,10 @@ def lines(panels: Lines, x: str, labels: Mapping[str, str], axis: str, log: bool
                     )  # fmt: skip
     if handles:
         figure.legend(list(handles.values()), list(handles), loc="outside right upper")
-    return style.png(figure)
+    return figure
 
 
-def dots(panels: Lines, x: str, labels: Mapping[str, str], axis: str, log: bool, wrap: int) -> bytes:
+def dots(panels: Lines, x: str, labels: Mapping[str, str], axis: str, log: bool, wrap: int) -> Drawing:
     """A row per value of a setting, a point per colour with its interval: labels stay horizontal, zero isn't forced."""
     names = list(dict.fromkeys(text(p.x) for _, several in panels for _, _, points in several for p in points))
     colours = list(dict.fromkeys(label for _, several in panels for label, _, _ in several))
@@ -321,4 +321,4 @@ def dots(panels: Lines, x: str, labels: Mapping[str, str], axis: str, log: bool,
             frame.set_ylabel(x)
     if len(colours) > 1:
         figure.legend(list(handles.values()), list(handles), loc="outside right upper")
-    return style.png(figure)
+    return figure

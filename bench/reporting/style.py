@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +25,14 @@ from bench.reporting.numbers import short, superscript
 
 DPI = 200
 WIDTH = 8.0
-"""Inches; drawn at `DPI` and shown at half the pixels, so that it is sharp on a dense screen."""
+"""Inches; pixels are drawn at `DPI` and shown at half of it, so that they are sharp on a dense screen."""
 LIMIT = 300_000
 """Bytes that a picture should stay under, for pages that load on a phone."""
 INK, MUTED, FAINT, PAPER = "#24292f", "#6e7781", "#d8dee4", "#ffffff"
 BAD = "#a40e26"
 
+_COORDINATES = re.compile(r' (?:d|x|y)="[^"]*"')
+_DIGITS = re.compile(r"-?\d+\.\d{3,}")
 _ORDER = (0, 1, 2, 3, 4, 9, 5, 7, 6, 8)  # blue, orange, green, vermilion, purple, sky, tan, grey, pink, yellow
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
@@ -108,6 +111,30 @@ def canvas(width: float, height: float) -> Figure:
     return figure
 
 
+def encode(figure: Figure) -> bytes:
+    """The figure as SVG, or as PNG where it holds so much that SVG would be over `LIMIT`."""
+    data = svg(figure)
+    return data if len(data) <= LIMIT else png(figure)
+
+
+def svg(figure: Figure) -> bytes:
+    """The figure as SVG without dates or versions in it; letters are shapes, the same on every machine."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return _COORDINATES.sub(lambda match: _DIGITS.sub(_rounded, match[0]), buffer.getvalue().decode()).encode()
+
+
+def _rounded(match: re.Match[str]) -> str:
+    return f"{float(match[0]):.2f}".rstrip("0").rstrip(".")
+
+
+def pdf(figure: Figure) -> bytes:
+    """The figure as PDF for a paper, without dates or versions in it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="pdf", metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
+    return buffer.getvalue()
+
+
 def png(figure: Figure) -> bytes:
     """The figure as PNG without dates or versions in it, in 256 colours where it would be too large."""
     buffer = io.BytesIO()
@@ -120,10 +147,19 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def size(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels of an encoded picture."""
+def kind(data: bytes) -> str:
+    """`svg`, `jpg` or `png`: the ending of an encoded picture's file name."""
+    return "svg" if data[:5] == b"<?xml" else "jpg" if data[:2] == b"\xff\xd8" else "png"
+
+
+def width(data: bytes) -> int:
+    """CSS pixels to show an encoded picture at: half its own, or the inches of a drawing at `DPI` / 2."""
+    if kind(data) == "svg":
+        points = re.search(rb'<svg [^>]*?width="([\d.]+)pt"', data)
+        assert points is not None  # matplotlib writes it
+        return round(float(points[1]) / 72 * DPI / 2)
     with Image.open(io.BytesIO(data)) as picture:
-        return picture.size
+        return picture.width // 2
 
 
 def power(values: Sequence[float]) -> int:

@@ -155,10 +155,13 @@ def _sentence(words: str) -> str:
 
 def _interval(comparison: Comparison, d: Difference) -> str:
     say = times if comparison.factor else short
+    middle, unit = say(comparison.shown(d.mean)), f" {comparison.unit}" if comparison.unit else ""
     if math.isinf(d.low) and math.isinf(d.high):
-        return say(comparison.shown(d.mean))
+        return middle + unit
+    if d.low == d.high:
+        return f"{middle}{unit}, the same for every seed"
     low, high = sorted((comparison.shown(d.low), comparison.shown(d.high)))
-    return f"{say(comparison.shown(d.mean))} [{say(low)}, {say(high)}]"
+    return f"{middle} [{say(low)}, {say(high)}]{unit}"
 
 
 def _basis(judged: Sequence[Judged], claim: Claim) -> str:

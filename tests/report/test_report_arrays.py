@@ -32,7 +32,7 @@ def run(lines: int = 4) -> dict[str, np.ndarray]:
 
 def drawn(*rows: arrays.Row, by: str | None = "epoch") -> np.ndarray:
     with style.look():
-        return np.asarray(Image.open(io.BytesIO(arrays.draw(rows, PANELS, by))).convert("RGB"))
+        return np.asarray(Image.open(io.BytesIO(style.png(arrays.draw(rows, PANELS, by)))).convert("RGB"))
 
 
 def test_a_row_per_run_and_a_panel_per_array() -> None:

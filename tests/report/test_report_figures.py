@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from report_sample import hit, results, suite_with, troubled
 from bench.reporting import figures, plots, style, views
 from bench.reporting.figures import Drawn
 from bench.reporting.views import ReportError
+
+VECTOR = {"figure2", "figure2b", "figure3", "figure4", "figure5"}
 
 
 def drawn(tmp_path: Path, name: str, **options: Any) -> Drawn:
@@ -35,9 +39,41 @@ def test_every_kind_is_drawn_small_sharp_and_the_same_each_time(tmp_path: Path, 
     assert first.picture is not None and second.picture is not None
     assert first.picture.data == second.picture.data
     assert len(first.picture.data) <= style.LIMIT
-    assert opened(first).width == pytest.approx(2 * first.picture.width, abs=1)
-    assert first.picture.width <= 830
-    assert b"Software" not in first.picture.data
+    if first.picture.file.endswith(".svg"):
+        assert name in VECTOR and first.picture.drawing is not None
+        assert ElementTree.fromstring(first.picture.data).tag == "{http://www.w3.org/2000/svg}svg"
+        assert (b"<image" in first.picture.data) == (name == "figure3")  # the shades of its key
+    else:
+        assert name not in VECTOR
+        assert opened(first).width == pytest.approx(2 * first.picture.width, abs=1)
+    assert 300 <= first.picture.width <= 830
+    assert not re.search(rb"Software|matplotlib v|dc:date", first.picture.data, re.IGNORECASE)
+
+
+def test_a_drawing_with_too_much_in_it_is_made_of_pixels() -> None:
+    with style.look():
+        figure = style.canvas(4, 3)
+        figure.subplots().plot(np.random.default_rng(0).normal(size=(2, 40_000)).cumsum(axis=1)[0], "o", markersize=1)
+        assert len(style.svg(figure)) > style.LIMIT
+        data = style.encode(figure)
+    assert (style.kind(data), style.width(data)) == ("png", 400)
+
+
+def test_rounded_coordinates_draw_the_same_picture() -> None:
+    """Digits are cut where they are positions of things on the page, not where they scale letters."""
+    with style.look():
+        figure = style.canvas(4, 3)
+        figure.subplots().plot([0.123456789, 2], [1 / 3, 1])
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg")
+        short = style.svg(figure).decode()
+    scales = [re.findall(r"scale\(([^)]*)\)", text) for text in (buffer.getvalue().decode(), short)]
+    assert scales[0] == scales[1] and scales[0]
+    positions = [
+        [float(n) for d in re.findall(r' d="([^"]*)"', text) for n in re.findall(r"-?\d+(?:\.\d+)?", d)]
+        for text in (buffer.getvalue().decode(), short)
+    ]
+    assert positions[1] == pytest.approx(positions[0], abs=0.0051)
 
 
 def test_the_gaps_of_a_figure_are_told(tmp_path: Path) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from bench.reporting import importance, style
 from bench.schema import Range
@@ -63,10 +61,10 @@ def test_too_few_trials_are_refused() -> None:
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_the_picture_is_small_and_the_same_each_time(direction: Any) -> None:
     with style.look():
-        first, second = (importance.draw(SPACE, *trials(), "loss", direction) for _ in range(2))
+        first, second = (style.encode(importance.draw(SPACE, *trials(), "loss", direction)) for _ in range(2))
     assert first == second
     assert len(first) <= style.LIMIT
-    assert Image.open(io.BytesIO(first)).width == int(style.WIDTH * style.DPI)
+    assert (style.kind(first), style.width(first)) == ("svg", int(style.WIDTH * style.DPI / 2))
 
 
 def test_an_importance_figure_of_a_grid_is_refused_when_the_suite_is_read(

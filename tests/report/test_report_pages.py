@@ -29,7 +29,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_files_lie_where_the_docs_say(written: Path) -> None:
     assert {p.name for p in written.iterdir()} == {"quick.md", "quick.json", "quick.html", "quick.tex", "quick"}
     names = {p.name for p in (written / "quick").iterdir()}
-    assert {"values.csv", "trials.csv", "figure2.png", "figure3.png", "figure4.png", "figure5.png"} <= names
+    assert {"values.csv", "trials.csv", "figure2.svg", "figure3.svg", "figure4.svg", "figure5.svg"} <= names
+    assert {"figure2.pdf", "figure3.pdf", "figure4.pdf", "figure5.pdf"} <= names and "figure1.pdf" not in names
 
 
 def test_markdown_links_are_relative_and_lead_somewhere(written: Path) -> None:
@@ -195,16 +196,24 @@ print([name for name in ("torch", "mlflow", "optuna") if name in sys.modules])
 @pytest.mark.skipif(
     shutil.which("pdflatex") is None, reason="no TeX on this machine: apt install texlive-latex-recommended"
 )
-def test_the_latex_tables_compile(written: Path, tmp_path: Path) -> None:
+def test_the_latex_tables_and_figures_compile(written: Path, tmp_path: Path) -> None:
     odd = "naïve η ≤ 10⁻³, α₀ → Ω, “quoted” ‖x‖ 漢 Eta: Η" + "".join(map(chr, range(0x391, 0x3CA)))
     (tmp_path / "odd.tex").write_text(latex.escape(odd), encoding="utf-8")
     (tmp_path / "all.tex").write_text(
-        "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\begin{document}\n"
-        f"\\input{{{written / 'quick.tex'}}}\n\\input{{odd.tex}}\n\\end{{document}}\n"
+        "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs,graphicx}\\begin{document}\n"
+        f"\\input{{quick.tex}}\n\\input{{{tmp_path / 'odd.tex'}}}\n\\end{{document}}\n"
     )
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
-    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, errors="replace")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"-output-directory={tmp_path}"]
+    made = subprocess.run(
+        [*command, str(tmp_path / "all.tex")],
+        cwd=written,
+        capture_output=True,
+        text=True,
+        check=False,
+        errors="replace",
+    )
     assert made.returncode == 0, made.stdout[-2000:]
+    assert (tmp_path / "all.pdf").read_bytes().count(b"/FormType") >= 3  # the drawings are drawings there too
 
 
 def test_html_curves_carry_their_values(written: Path) -> None:
