@@ -76,6 +76,8 @@ def apply(
         raise ApplyError(f"{len(styles)} styles but {len(masks)} masks: give one mask a style, or none")
     if upscale < 1:
         raise ApplyError(f"upscale {upscale}: give a whole number of at least 1")
+    if not 0 <= intensity < math.inf:
+        raise ApplyError(f"intensity {intensity}: give a number of at least 0")
     place = stores.locate(file.project, tracking)
     found = model_of(file, place, scale, only, where)
     given = pictures.read(contents, size)

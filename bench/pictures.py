@@ -7,6 +7,7 @@ failure leaves nothing half-written.
 from __future__ import annotations
 
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -211,15 +212,17 @@ def _opened(paths: Sequence[Path]) -> Iterator[tuple[str, Image.Image]]:
 
 
 def _gif(path: Path) -> Iterator[Image.Image]:
-    from PIL import Image, ImageSequence, UnidentifiedImageError
+    from PIL import Image, ImageSequence
 
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     try:
         with Image.open(path) as opened:
             for frame in ImageSequence.Iterator(opened):
-                yield frame.convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, EOFError) as error:
+                above = frame.convert("RGBA")  # transparency is laid on white, as with single pictures
+                yield Image.alpha_composite(Image.new("RGBA", above.size, "white"), above).convert("RGB")
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:  # what Pillow's
+        # decoder raises on damage; IndexError where the file ends between two frames
         raise DataError(f"{path} cannot be decoded: {error}") from error
 
 

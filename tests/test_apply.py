@@ -244,6 +244,31 @@ def test_mistakes_are_named_and_leave_nothing(suite: Path, tmp_path: Path) -> No
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "torn.png"]
 
 
+@pytest.mark.parametrize("ending", ["png", "jpg", "gif"])
+def test_a_file_that_is_cut_off_anywhere_is_named(suite: Path, tmp_path: Path, ending: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 24, 32, 3), np.uint8)
+    frames = [Image.fromarray(f) for f in noise]
+    whole, torn, content = tmp_path / f"whole.{ending}", tmp_path / f"torn.{ending}", picture(tmp_path / "a.png")
+    more = {"save_all": True, "append_images": frames[1:]} if ending == "gif" else {}
+    frames[0].save(whole, **more)  # type: ignore[arg-type]
+    for share in np.linspace(0, 0.95, 12):
+        torn.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])
+        with pytest.raises(DataError, match=rf"torn\.{ending} (cannot be decoded|is not an image)"):
+            apply(suite, [torn], tmp_path / "out")
+    if ending != "gif":
+        for given in ({"styles": [str(torn)]}, {"styles": ["mosaic"], "masks": [torn]}):
+            with pytest.raises(DataError, match=rf"torn\.{ending} cannot be decoded"):
+                apply(suite, [content], tmp_path / "out", **given)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_intensity_is_a_number(suite: Path, tmp_path: Path) -> None:
+    for intensity in (float("nan"), -1.0, float("inf")):
+        with pytest.raises(ApplyError, match="give a number of at least 0"):
+            apply(suite, [picture(tmp_path / "a.png")], tmp_path / "out", intensity=intensity)
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_untrained_suite_says_what_to_run(suite: Path, tmp_path: Path) -> None:
     content = picture(tmp_path / "a.png")
     with pytest.raises(ApplyError, match="nothing is trained yet: bench run shades --only halves"):

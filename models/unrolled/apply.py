@@ -44,6 +44,8 @@ def apply(model: State, settings: Mapping[str, Any], request: Request, device: s
     """
     if not request.styles:
         raise ValueError("no style: give at least one picture or word, --style mosaic")
+    if request.masks and request.weights:
+        raise ValueError("masks and weights do not go together: a mask says where its style goes, in full")
     if request.masks and request.upscale > 1:
         raise ValueError("masks and upscale do not go together: do one after the other")
     for what, pictures in (("content", request.contents), ("style", request.styles)):

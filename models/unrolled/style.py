@@ -87,7 +87,7 @@ def mix(styles: Sequence[Style], weights: Sequence[float]) -> dict[str, Tensor]:
     """
     if len(styles) != len(weights):
         raise ValueError(f"{len(styles)} styles but {len(weights)} weights: give one weight a style")
-    if any(w < 0 for w in weights) or abs(sum(weights) - 1) > 1e-4:
+    if not (all(w >= 0 for w in weights) and abs(sum(weights) - 1) <= 1e-4):  # so that NaN is refused too
         shown = ", ".join(f"{w:g}" for w in weights)
         raise ValueError(f"the weights of the styles must be at least 0 and sum to 1, not {shown}")
     pairs = list(zip(styles, weights, strict=True))

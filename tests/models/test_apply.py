@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -135,6 +136,10 @@ class TestSolver:
             solver(content, styles=[picture(16, 40)])
         with pytest.raises(ValueError, match=r"must be at least 0 and sum to 1, not 0\.5, 0\.6"):
             solver(content, styles=[style, style], weights=[0.5, 0.6])
+        with pytest.raises(ValueError, match=r"must be at least 0 and sum to 1, not nan, 1"):
+            solver(content, styles=[style, style], weights=[math.nan, 1.0])
+        with pytest.raises(ValueError, match="masks and weights do not go together"):
+            solver(content, styles=[style], masks=[np.full_like(half, 255)], weights=[1.0])
         with pytest.raises(ValueError, match=r"50.0% of the pixels in none"):
             solver(content, styles=[style], masks=[half])
         with pytest.raises(ValueError, match=r"50.0% of the pixels in more than one"):
