@@ -39,9 +39,10 @@ class Decoder(Trained):
     """Decoders that turn features of the frozen network back into images."""
 
     method: Literal["adain", "wct", "photo_wct"]
-    levels: int = Field(default=4, ge=1, le=5, description="wct, photo_wct: relu1_1 up to this block")
+    levels: int = Field(default=4, ge=1, le=5, description="wct, photo_wct: relu1_1 to this block; adain: this alone")
     slim: float = Field(default=1.0, gt=0, le=1, description="share of the encoder's channels; photo_wct needs 1")
     feature_weight: float = Field(default=1.0, ge=0, description="wct, photo_wct: lambda of the feature loss")
+    recolour: bool = Field(default=False, description="images with permuted and slightly bent channels")
     style_weight: float = Field(default=10.0, ge=0, description="adain: lambda of the style loss")
     weights: Weights = "file"
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.perceptual import Source, Vgg
+from models.unrolled.objective import unit_factors
 
 LEVELS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CHANNELS = (64, 128, 256, 512, 512)
@@ -45,6 +46,14 @@ class Decoder(nn.Module):
             self.mirrored.append(nn.ModuleList(conv(outputs, outputs) for _ in range(MIRRORED[block])))
             inputs = outputs
         self.last = conv(inputs, 3)
+        # Deviations that ReLUs keep from layer to layer (He et al. 2015): torch's default shrinks a signal a hundred
+        # times over nine layers, and a short training would be spent on bringing it back.
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if layer is self.last else "relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        nn.init.normal_(self.last.weight, std=0.02 / (9 * inputs) ** 0.5)
+        nn.init.constant_(self.last.bias, 0.5)  # type: ignore[arg-type]
 
     def forward(self, features_BCHW: Tensor, height: int, width: int, places: Sequence[Tensor] = ()) -> Tensor:
         """Features of the level -> image [B, 3, height, width], not clipped.
@@ -73,13 +82,31 @@ def conv(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect")
 
 
+class Encoder:
+    """The frozen network for images in [0, 1], every filter scaled to a mean activation of one.
+
+    So it is in the authors' code of AdaIN and WCT; without it the first blocks' features, ten times those of the
+    fourth, decide every loss over several levels.
+    """
+
+    def __init__(self, vgg: Vgg, source: Source, device: str, dtype: torch.dtype) -> None:
+        self.vgg = vgg
+        self.network = vgg.network
+        self._factors = {name: f.to(device, dtype) for name, f in unit_factors(source).items()}
+
+    def __call__(self, image_B3HW: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Layer -> features [B, C, H / 2^k, W / 2^k]; those that the poolings see are not scaled."""
+        found = self.vgg(image_B3HW, names)
+        return {name: f * self._factors[name] if name in LEVELS else f for name, f in found.items()}
+
+
 def encoder(
     levels: Sequence[int],
     source: Source = "file",
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     poolings: bool = False,
-) -> Vgg:
+) -> Encoder:
     """The frozen network up to the deepest of `levels` (1 to 5), for images in [0, 1].
 
     poolings: also give what the poolings see, for `pooling_places`.
@@ -87,10 +114,11 @@ def encoder(
     names = [LEVELS[level - 1] for level in sorted(set(levels))]
     if poolings:
         names += BEFORE_POOLING[: max(levels) - 1]
-    return Vgg(names, source=source, depth=19, maximum=1, device=device, dtype=dtype)
+    vgg = Vgg(names, source=source, depth=19, maximum=1, device=device, dtype=dtype)
+    return Encoder(vgg, source, device, dtype)
 
 
-def pooling_places(vgg: Vgg, image_B3HW: Tensor, level: int) -> list[Tensor]:
+def pooling_places(vgg: Encoder, image_B3HW: Tensor, level: int) -> list[Tensor]:
     """Where the maxima of the poolings below `level` are, shallow first; int64 [B, C, H / 2^k, W / 2^k]."""
     names = BEFORE_POOLING[: level - 1]
     if not names:

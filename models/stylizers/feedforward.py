@@ -11,9 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.perceptual import Vgg
-from models.stylizers.decoders import LEVELS, pooling_places
-from models.stylizers.training import ADAIN_LEVEL
+from models.stylizers.decoders import LEVELS, Encoder, pooling_places
 from models.stylizers.transforms import adain, wct
 from models.unrolled.filtering import conjugate_gradients
 from models.unrolled.matting import Laplacian, laplacian
@@ -22,16 +20,17 @@ SMOOTHING = 0.9999
 """alpha of Li et al. 2018, equation 8 (beta in their code): how much the smoothing outweighs the stylised image."""
 
 
-def adain_stylised(vgg: Vgg, decoders: nn.ModuleDict, content_13HW: Tensor, style_13HW: Tensor) -> Tensor:
+def adain_stylised(vgg: Encoder, decoders: nn.ModuleDict, content_13HW: Tensor, style_13HW: Tensor) -> Tensor:
     """AdaIN: [1, 3, H, W], not clipped."""
-    name = LEVELS[ADAIN_LEVEL - 1]
+    ((level, decoder),) = decoders.items()
+    name = LEVELS[int(level) - 1]
     features = adain(vgg(content_13HW, [name])[name], vgg(style_13HW, [name])[name])
-    out: Tensor = decoders[str(ADAIN_LEVEL)](features, *content_13HW.shape[-2:])
+    out: Tensor = decoder(features, *content_13HW.shape[-2:])
     return out
 
 
 def wct_stylised(
-    vgg: Vgg, decoders: nn.ModuleDict, content_13HW: Tensor, style_13HW: Tensor, strength: float = 0.6
+    vgg: Encoder, decoders: nn.ModuleDict, content_13HW: Tensor, style_13HW: Tensor, strength: float = 0.6
 ) -> Tensor:
     """WCT, or its photorealistic form if the decoders unpool: every level in turn, coarse first; [1, 3, H, W].
 

@@ -15,11 +15,15 @@ from torch import Tensor
 from bench.task import Context, Evaluation, State
 from models.stylizers import DeepPhoto, Optimised
 from models.unrolled.matting import Laplacian, laplacian
-from models.unrolled.objective import Objective, Target
+from models.unrolled.objective import Objective, Target, beyond_range
 from models.unrolled.pictures import evaluation, objective_of, pair_of
 
 HISTORY = 20
 """Pairs of steps and gradients that L-BFGS keeps."""
+
+EVALUATIONS = 25
+"""Of a line search, at most. torch allows 5/4 of the iterations, which are one here: where the first try of a length
+fails none is left, and L-BFGS never moves again."""
 
 
 class OptimisedTask:
@@ -35,7 +39,12 @@ class OptimisedTask:
         self.matrix = laplacian(self.content_13HW[0]) if self.affine_weight else None
         self.image = self.content_13HW.clone().contiguous().requires_grad_()
         self.optimizer = torch.optim.LBFGS(
-            [self.image], lr=1, max_iter=1, history_size=HISTORY, line_search_fn="strong_wolfe"
+            [self.image],
+            lr=1,
+            max_iter=1,
+            max_eval=EVALUATIONS,
+            history_size=HISTORY,
+            line_search_fn="strong_wolfe",
         )
 
     @property
@@ -71,11 +80,10 @@ def objective(
 ) -> Tensor:
     """L_TV plus affine_weight times Tr(X^T L X) a pixel and channel, a scalar.
 
-    Outside [0, 1], where L_TV is flat, a square pulls back: a line search must not be able to run away.
+    Outside [0, 1], where L_TV is flat, the mean square pulls back: a line search must not be able to run away.
     """
     total: Tensor = measure(image_13HW, target).total_B.sum()
-    outside = image_13HW - image_13HW.clamp(0, 1)
-    total = total + outside.square().sum()
+    total = total + beyond_range([image_13HW])
     if matrix is not None:
         total = total + affine_weight * _Energy.apply(image_13HW, matrix) / image_13HW.numel()  # type: ignore[no-untyped-call]
     return total

@@ -9,15 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from bench.task import Context, Evaluation, State
-from models.perceptual import Vgg
 from models.precision import computation_dtype
 from models.stylizers import Decoder as Settings
 from models.stylizers import transforms
-from models.stylizers.decoders import LEVELS, Decoder, encoder, pooling_places
+from models.stylizers.decoders import LEVELS, Decoder, Encoder, encoder, pooling_places
 from models.unrolled import data
-
-ADAIN_LEVEL = 4
-"""AdaIN works on relu4_1 alone; its style loss looks at this level and those above it."""
 
 
 class DecoderTask:
@@ -36,13 +32,20 @@ class DecoderTask:
         self.optimizer = torch.optim.Adam(self.decoders.parameters(), lr=s.lr)
         self.generator = torch.Generator().manual_seed(context.seed)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the losses depend on beside the settings."""
+        name = "bf16" if self.dtype == torch.bfloat16 else "fp32"
+        return {"precision_used": name, "loss_network": self.vgg.network.as_dict()}
+
     def step(self, index: int) -> Mapping[str, Tensor]:
         """One batch; the loss before the update."""
         s = self.settings
         which = torch.randint(len(self.images), (2, s.batch_size), generator=self.generator).numpy()
-        content = data.tensor(self.images[which[0]], self.device)
-        style = data.tensor(self.images[which[1]], self.device)
-        loss = self.loss(content, style)
+        content, style = (data.tensor(self.images[w]) for w in which)
+        if s.recolour:
+            content, style = (data.recoloured(images, self.generator) for images in (content, style))
+        loss = self.loss(content.to(self.device), style.to(self.device))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         for group in self.optimizer.param_groups:
@@ -93,13 +96,13 @@ class DecoderTask:
     def _adain_loss(self, content_B3HW: Tensor, style_B3HW: Tensor) -> Tensor:
         """Huang and Belongie, equations 11 to 13: content against the AdaIN target itself, style by statistics."""
         h, w = content_B3HW.shape[-2:]
-        names = LEVELS[:ADAIN_LEVEL]
+        names = LEVELS[: self.settings.levels]
         with torch.no_grad():
             content = self.vgg(content_B3HW, names[-1:])[names[-1]]
             style = self.vgg(style_B3HW, names)
             target = transforms.adain(content, style[names[-1]])
         with self._autocast():
-            image = self.decoders[str(ADAIN_LEVEL)](target.to(self.dtype), h, w)
+            image = self.decoders[str(self.settings.levels)](target.to(self.dtype), h, w)
         found = self.vgg(image, names)
         loss = (found[names[-1]].float() - target).square().mean()
         for name in names:
@@ -138,8 +141,8 @@ def make_decoder(settings: Settings, context: Context) -> DecoderTask:
 
 
 def levels_of(settings: Settings) -> list[int]:
-    """The levels that have a decoder."""
-    return [ADAIN_LEVEL] if settings.method == "adain" else list(range(1, settings.levels + 1))
+    """The levels that have a decoder: AdaIN works on the deepest alone, its style loss on those above it too."""
+    return [settings.levels] if settings.method == "adain" else list(range(1, settings.levels + 1))
 
 
 def decoders_of(settings: Settings) -> nn.ModuleDict:
@@ -148,13 +151,13 @@ def decoders_of(settings: Settings) -> nn.ModuleDict:
     return nn.ModuleDict({str(level): Decoder(level, settings.slim, unpooling) for level in levels_of(settings)})
 
 
-def encoder_of(settings: Settings, device: str, dtype: torch.dtype = torch.float32) -> Vgg:
+def encoder_of(settings: Settings, device: str, dtype: torch.dtype = torch.float32) -> Encoder:
     """The frozen network that the decoders go back from."""
     levels = range(1, max(levels_of(settings)) + 1)
     return encoder(levels, settings.weights, device, dtype, poolings=settings.method == "photo_wct")
 
 
-def rebuild(vgg: Vgg, decoder: nn.Module, image_B3HW: Tensor, level: int) -> Tensor:
+def rebuild(vgg: Encoder, decoder: nn.Module, image_B3HW: Tensor, level: int) -> Tensor:
     """An image by way of its features at a level, [B, 3, H, W]."""
     features = vgg(image_B3HW, [LEVELS[level - 1]])[LEVELS[level - 1]]
     places = pooling_places(vgg, image_B3HW, level) if getattr(decoder, "unpooling", False) else []

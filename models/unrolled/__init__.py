@@ -102,6 +102,15 @@ class Unrolled(Measured):
         default="constant", description="linear: ten steps up, then to zero"
     )
     clip: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0: not clipped")
+    gain: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="of the layers that make updates; small: a training starts at the content",
+    )
+    range_weight: float = Field(
+        default=0.0, ge=0, description="of the mean square outside [0, 1], where L_TV, which clips, has no gradient"
+    )
     keep: float = Field(default=0.9, gt=0, le=1, description="probability that a scale's beta is not zero")
     noise: float = Field(default=0.1, ge=0, le=1, description="upper end of the noise's amplitude")
     precision: Precision = Field(default="auto", description="auto: bf16 where the machine computes in it natively")
@@ -201,7 +210,7 @@ class Timed(Settings):
     iterations: int = Field(default=4, ge=1, le=16, description="unrolled: N")
     width: int = Field(default=64, ge=1, le=128, description="unrolled: L")
     backward: Literal["separate", "shared"] = "separate"
-    levels: int = Field(default=4, ge=1, le=5, description="wct, photo_wct: levels")
+    levels: int = Field(default=4, ge=1, le=5, description="wct, photo_wct: levels; adain: its level")
     photo_weight: float = Field(default=50.0, ge=0, description="lambda_L")
     solver: Solving = Field(default="graph_filter", description="unrolled: of the photorealism's linear system")
     content: Image = "china"

@@ -5,7 +5,7 @@ Shape suffixes: T frames, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -23,8 +23,8 @@ from models.unrolled.proximal import Proximal, compose, photorealism, temporal
 from models.unrolled.solving import Restructurable
 from models.unrolled.warping import consistent, estimated, flicker, temporal_error, warp
 
-SHOWN = 3
-"""Frames in the picture: the first, the last and those between, evenly."""
+SHOWN = 4
+"""Frames in the picture, in reading order: the first, the last and those between, evenly."""
 
 Frame = Callable[[Tensor, Proximal | None], Tensor]
 """One frame [1, 3, H, W] and an operator that holds it near the last result -> the stylised frame."""
@@ -75,9 +75,11 @@ class FilmTask:
             "video/valid": float(100 * valid.float().mean()),
         }
         chosen = np.linspace(0, len(found) - 1, min(SHOWN, len(found))).round().astype(int)
-        strip = np.concatenate([data.pixels(found[[int(t)]]) for t in chosen], axis=1)
-        input_strip = np.concatenate([self.clip.frames[int(t)] for t in chosen], axis=1)
-        images = {"frames": strip, "input": input_strip, "style": self.style}
+        images = {
+            "frames": sheet([data.pixels(found[[int(t)]]) for t in chosen]),
+            "input": sheet([self.clip.frames[int(t)] for t in chosen]),
+            "style": self.style,
+        }
         arrays = {"frames": {"error": errors.double().cpu().numpy(), "error_input": floor.double().cpu().numpy()}}
         return Evaluation(metrics, images, arrays)
 
@@ -86,6 +88,18 @@ class FilmTask:
 
     def load_state_dict(self, state: State) -> None:
         pass
+
+
+def sheet(frames: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures of one size, two in a row, with white between; uint8 [H, W, 3]."""
+    height, width = frames[0].shape[:2]
+    gap = max(1, width // 50)
+    rows = -(-len(frames) // 2)
+    out = np.full((rows * (height + gap) - gap, 2 * width + gap, 3), 255, np.uint8)
+    for i, frame in enumerate(frames):
+        top, left = i // 2 * (height + gap), i % 2 * (width + gap)
+        out[top : top + height, left : left + width] = frame
+    return out
 
 
 def clip_of(settings: Film) -> Clip:

@@ -25,6 +25,9 @@ LARGEST_EIGENVALUE = 9.0
 """An upper bound for every image: each window's matrix is between 0 and the identity on its nine pixels, and a
 pixel lies in nine windows at most."""
 
+STRIP = 8192
+"""Windows that are worked on together: as many as the processor's cache holds with all that is made of them."""
+
 _PLACES = tuple((y, x) for y in range(3) for x in range(3))
 
 
@@ -70,31 +73,46 @@ def laplacian(image_3HW: Tensor, epsilon: float = 1e-7, dtype: torch.dtype = tor
     """The matting Laplacian of an image in [0, 1], [3, H, W], both sides at least 3 pixels.
 
     epsilon: regularises the colour covariance of a window (the larger, the smoother the result; 1e-7 is what
-    photorealistic stylisation uses). Computed in float64, returned as `dtype`. Raises ValueError.
+    photorealistic stylisation uses). Covariances are computed in float64, the rest as `dtype`. Raises ValueError.
     """
     height, width = image_3HW.shape[-2:]
     if min(height, width) < 3:
         raise ValueError(f"the image is {width}x{height} pixels; its matting Laplacian needs 3x3 at least")
     image = image_3HW.double()
-    windows = [image[:, y : y + height - 2, x : x + width - 2] for y, x in _PLACES]
-    mean_3V = torch.stack(windows).mean(0)
-    whitened = _whiten([w - mean_3V for w in windows], epsilon)
-
-    diagonal = torch.zeros((height, width), dtype=torch.float64, device=image.device)
+    diagonal = torch.zeros((height, width), dtype=dtype, device=image.device)
     planes = {offset: torch.zeros_like(diagonal) for offset in OFFSETS}
-    v = torch.empty_like(mean_3V[0])
+    rows = max(1, STRIP // width)
+    for top in range(0, height - 2, rows):
+        _add_windows(diagonal, planes, image, top, min(top + rows, height - 2), epsilon)
+    return Laplacian(diagonal, planes)
+
+
+def _add_windows(
+    diagonal_HW: Tensor,
+    planes: dict[tuple[int, int], Tensor],
+    image_3HW: Tensor,
+    top: int,
+    bottom: int,
+    epsilon: float,
+) -> None:
+    """Add the share of the windows whose upper rows are `top` to `bottom` (left out)."""
+    width = image_3HW.shape[-1]
+    windows = [image_3HW[:, y + top : y + bottom, x : x + width - 2] for y, x in _PLACES]
+    mean_3V = torch.stack(windows).mean(0)
+    # Of order one whatever the covariance: from here on the result's precision does.
+    whitened = [[c.to(diagonal_HW.dtype) for c in w] for w in _whiten([w - mean_3V for w in windows], epsilon)]
+    v = torch.empty_like(whitened[0][0])
     for i, (iy, ix) in enumerate(_PLACES):
-        at = (slice(iy, iy + height - 2), slice(ix, ix + width - 2))
+        at = (slice(iy + top, iy + bottom), slice(ix, ix + width - 2))
         for j in range(i, len(_PLACES)):
             a, b = whitened[i], whitened[j]
             torch.mul(a[0], b[0], out=v)
             v.addcmul_(a[1], b[1]).addcmul_(a[2], b[2]).add_(1)  # 1 + (I_i - mu)^T inverse(...) (I_j - mu)
             if i == j:
-                diagonal[at].sub_(v, alpha=1 / 9).add_(1)
+                diagonal_HW[at].sub_(v, alpha=1 / 9).add_(1)
             else:
                 y, x = _PLACES[j]
                 planes[y - iy, x - ix][at].sub_(v, alpha=1 / 9)
-    return Laplacian(diagonal.to(dtype), {offset: plane.to(dtype) for offset, plane in planes.items()})
 
 
 def _whiten(centred: list[Tensor], epsilon: float) -> list[list[Tensor]]:

@@ -114,7 +114,7 @@ class LossNetwork:
     def __init__(self, source: Source = "file", device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         self.vgg = Vgg(LAYERS, source=source, depth=19, maximum=1, device=device, dtype=dtype)
         self.network = self.vgg.network
-        self._factors = {layer: f.to(device, dtype) for layer, f in _factors(source).items()}
+        self._factors = {layer: f.to(device, dtype) for layer, f in unit_factors(source).items()}
 
     def __call__(self, image_B3HW: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Layer -> features [B, C, H / 2^k, W / 2^k]; nothing deeper than the deepest of `layers` is computed."""
@@ -126,7 +126,7 @@ RAREST = 1.0
 
 
 @lru_cache(maxsize=2)
-def _factors(source: Source) -> dict[str, Tensor]:
+def unit_factors(source: Source) -> dict[str, Tensor]:
     """Layer -> one over every filter's mean activation on the embedded training photographs, [1, C, 1, 1]."""
     vgg = Vgg(LAYERS, source=source, depth=19, maximum=1)
     names = photos.SPLITS["train"]
@@ -141,6 +141,14 @@ def _factors(source: Source) -> dict[str, Tensor]:
 def loss_network(source: Source = "file", device: str = "cpu", dtype: torch.dtype = torch.float32) -> LossNetwork:
     """One `LossNetwork` for all that ask for the same."""
     return LossNetwork(source, device, dtype)
+
+
+def beyond_range(images: Sequence[Tensor]) -> Tensor:
+    """How far images are outside [0, 1]: the mean square, summed over X(1) ... X(N); a scalar.
+
+    L_TV, which clips, has no gradient there: once every pixel is black it stays so.
+    """
+    return torch.stack([(x - x.clamp(0, 1)).square().mean() for x in images]).sum()
 
 
 def random_betas(batch: int, keep: float, generator: torch.Generator) -> Tensor:

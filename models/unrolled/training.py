@@ -18,7 +18,7 @@ from bench.task import Context, Evaluation, State
 from models.precision import computation_dtype
 from models.unrolled import Unrolled, data
 from models.unrolled.network import Solver
-from models.unrolled.objective import Objective, loss_network, noisy, random_betas
+from models.unrolled.objective import Objective, beyond_range, loss_network, noisy, random_betas
 from models.unrolled.style import everywhere, style_of
 
 WARM_UP = 10
@@ -48,6 +48,9 @@ class UnrolledTask:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(context.seed)
             net = Solver(s.iterations, s.width, s.nonlinearity, s.backward, s.derivative)
+        for update in net.updates:
+            for chain in update.up:  # type: ignore[union-attr]
+                chain[0].weight.data.mul_(s.gain)
         self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if context.start is not None:
             self.net.load_state_dict(context.start["network"])
@@ -71,9 +74,10 @@ class UnrolledTask:
         with self._autocast():
             found = self.net(content_B3HW, everywhere(target.style), betas_BS)
         loss = self.objective.over_iterations(found, target, betas_BS).sum(0).mean()
+        reduced = loss + s.range_weight * beyond_range(found) if s.range_weight else loss
 
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        reduced.backward()  # type: ignore[no-untyped-call]
         if s.clip:
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), s.clip)
         for group in self.optimizer.param_groups:

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.data import photos
 from bench.task import Context, Evaluation, find_task, load
 from models.stylizers import feedforward, transforms
 from models.stylizers.decoders import CHANNELS, Decoder, encoder, pooling_places
@@ -112,6 +113,11 @@ class TestOptimisedImages:
         assert photo.metrics["quality/affine"] < plain.metrics["quality/affine"]
         assert plain.metrics["loss/total"] < photo.metrics["loss/total"]
 
+    def test_lbfgs_goes_on_after_a_step_that_was_too_long(self) -> None:
+        evaluation, losses = run("gatys", resolution="40x40", steps=24, content="chelsea", style="mosaic")
+        assert all(later < now for now, later in zip(losses, losses[4:], strict=False))
+        assert evaluation.metrics["loss/total"] < 0.5 * losses[0]
+
     def test_resumes_where_it_stopped(self) -> None:
         spec = find_task("gatys")
         given_ = spec.settings(resolution="40x40", steps=6)
@@ -143,7 +149,9 @@ class TestFeedForward:
     @pytest.mark.parametrize("method", ["adain", "wct", "photo_wct"])
     def test_training_goes_on_bit_for_bit(self, method: str) -> None:
         spec = find_task("decoder")
-        given_ = spec.settings(method=method, steps=4, batch_size=2, levels=2, precision="fp32", **SMALL)
+        given_ = spec.settings(
+            method=method, steps=4, batch_size=2, levels=2, precision="fp32", recolour=method == "adain", **SMALL
+        )
 
         def make() -> Any:
             return load(spec.make)(given_, Context("cpu", 3))
@@ -155,6 +163,16 @@ class TestFeedForward:
         second.load_state_dict(first.state_dict())
         assert [float(second.step(i)["loss/total"]) for i in range(2, 4)] == expected[2:]
         assert len(set(expected)) == 4
+
+    def test_a_short_training_rebuilds_its_images(self) -> None:
+        _, losses = run("decoder", method="wct", levels=2, steps=30, batch_size=2, lr=2e-3, precision="fp32", **SMALL)
+        assert np.mean(losses[-5:]) < 0.4 * np.mean(losses[:3])
+
+    def test_the_encoders_filters_have_a_mean_activation_of_one(self) -> None:
+        names = photos.SPLITS["train"]
+        images = torch.from_numpy(photos.crops(2 * len(names), 64, seed=1, names=names)).permute(0, 3, 1, 2) / 255
+        for features in encoder([1, 3])(images, ["relu1_1", "relu3_1"]).values():
+            assert 0.4 < float(features.mean()) < 1.2
 
     def test_photo_wct_needs_the_encoders_channels(self) -> None:
         with pytest.raises(ValueError, match="slim: photo_wct restores"):

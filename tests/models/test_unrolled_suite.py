@@ -34,6 +34,7 @@ def test_the_seven_networks_of_figure_3(suite: Suite, scale: str) -> None:
 def test_the_paper_scale_is_the_papers_protocol(suite: Suite) -> None:
     expected = {"data": "coco2014", "size": 320, "pairs": 1, "lr": 2e-5, "keep": 0.9, "noise": 0.1, "clip": 0.0}
     expected |= {"content_weight": 0.02, "variation_weight": 0.3, "alpha_floor": 0.0, "held_out": 1000}
+    expected |= {"gain": 1.0, "range_weight": 0.0}
     trials = {t.experiment: t.settings for t in plan.trials(suite, "paper")}
     for name, epochs in {"depth": 30, "width": 30, "relu": 30, "solver": 50}.items():
         assert {k: trials[name][k] for k in expected} == expected

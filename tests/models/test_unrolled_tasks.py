@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench.task import Context, Evaluation, find_task, load
+from models.unrolled.style import everywhere
 
 torch.set_num_threads(1)
 
@@ -71,6 +72,23 @@ class TestTraining:
         assert float(one.step(0)["loss/total"]) != float(two.step(0)["loss/total"])
         unchanged = [t.evaluate().metrics["loss/unchanged"] for t in (one, two)]
         assert unchanged[0] == unchanged[1]
+
+    def test_small_updates_start_at_the_content(self) -> None:
+        one, small = (make("unrolled", steps=1, precision="fp32", gain=g, **SMALL) for g in (1.0, 1e-3))
+        content, style = one._draw()
+        target = one.objective.targets(content, style)
+        distance = [
+            float((t.net(content, everywhere(target.style))[0] - content).abs().mean().detach()) for t in (one, small)
+        ]
+        assert distance[1] == pytest.approx(1e-3 * distance[0], rel=1e-3)
+
+    def test_pictures_that_left_the_range_come_back(self) -> None:
+        task = make("unrolled", steps=1, precision="fp32", range_weight=10.0, **SMALL)
+        for update in task.net.updates:  # every pixel far below zero, where L_TV has no gradient
+            update.up[0][0].bias.data.fill_(2.0)
+        before = task.net.updates[0].up[0][0].bias.detach().clone()
+        task.step(0)
+        assert (task.net.updates[0].up[0][0].bias < before).all()
 
     def test_evaluation_describes_the_pairs(self) -> None:
         found = evaluated("unrolled", steps=1, **SMALL)
