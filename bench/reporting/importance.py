@@ -34,6 +34,7 @@ def shares(space: Space, settings: Sequence[Mapping[str, Any]], values: Sequence
         raise ValueError(f"{len(values)} finished trials are too few for importances, which need {FEWEST}")
     import optuna  # a second to import: only a report with such a figure needs it
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # not a word on a study that only lives here
     made = {name: _distribution(optuna, one) for name, one in space.items()}
     study = optuna.create_study()
     for chosen, value in zip(settings, values, strict=True):
