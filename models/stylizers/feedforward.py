@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.stylizers.decoders import LEVELS, Encoder, pooling_places
@@ -18,6 +19,9 @@ from models.unrolled.matting import Laplacian, laplacian
 
 SMOOTHING = 0.9999
 """alpha of Li et al. 2018, equation 8 (beta in their code): how much the smoothing outweighs the stylised image."""
+
+BORDER = 2
+"""Pixels that are in fewer windows of the matting affinity than those inside."""
 
 
 def adain_stylised(vgg: Encoder, decoders: nn.ModuleDict, content_13HW: Tensor, style_13HW: Tensor) -> Tensor:
@@ -50,24 +54,30 @@ def wct_stylised(
 
 def smoothed(
     stylised_13HW: Tensor,
-    content: Tensor | Laplacian,
+    content_13HW: Tensor,
     method: Literal["direct", "conjugate_gradients"] = "direct",
 ) -> Tensor:
     """The smoothing step: R = (1 - a) (I - a S)^-1 Y with S = D^-1/2 W D^-1/2, W the content's matting affinity.
 
-    content: [1, 3, H, W] or its matting Laplacian L = D - W. method: "direct" factorises the sparse matrix, as the
-    authors' code does; "conjugate_gradients" never does.
+    D_ii is the sum of W's row, its diagonal included: the number of windows that the pixel is in. It is less along
+    the border, which would come out dark; so both images are padded by `BORDER` pixels, which are cut off again.
+    method: "direct" factorises the sparse matrix, as the authors' code does; "conjugate_gradients" never does.
     """
-    matrix = content if isinstance(content, Laplacian) else laplacian(content[0])
-    root_HW = matrix.diagonal_HW.clamp_min(1e-12).sqrt()
+    padded, right = (F.pad(x, [BORDER] * 4, mode="reflect") for x in (content_13HW, stylised_13HW))
+    matrix = laplacian(padded[0])  # D - W
+    height, width = padded.shape[-2:]
+    ones = torch.ones((1, 1, height - 2, width - 2), device=padded.device)
+    root_HW = F.conv_transpose2d(ones, torch.ones((1, 1, 3, 3), device=padded.device))[0, 0].sqrt()
 
     if method == "conjugate_gradients":
         # I - a S = (1 - a) I + a D^-1/2 L D^-1/2.
         def operator(x: Tensor) -> Tensor:
             return (1 - SMOOTHING) * x + SMOOTHING * matrix(x / root_HW) / root_HW
 
-        return (1 - SMOOTHING) * conjugate_gradients(operator, stylised_13HW, 1e-5, limit=5000)
-    return _direct(stylised_13HW, matrix, root_HW)
+        found = (1 - SMOOTHING) * conjugate_gradients(operator, right, 1e-5, limit=5000)
+    else:
+        found = _direct(right, matrix, root_HW)
+    return found[..., BORDER:-BORDER, BORDER:-BORDER]
 
 
 def _direct(stylised_13HW: Tensor, matrix: Laplacian, root_HW: Tensor) -> Tensor:

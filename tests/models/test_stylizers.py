@@ -15,6 +15,7 @@ from bench.task import Context, Evaluation, find_task, load
 from models.stylizers import feedforward, transforms
 from models.stylizers.decoders import CHANNELS, Decoder, encoder, pooling_places
 from models.stylizers.superresolution import Srcnn, bicubic, luminance, psnr, reduced
+from models.unrolled import data
 from models.unrolled.matting import laplacian
 
 torch.set_num_threads(1)
@@ -102,6 +103,12 @@ class TestSmoothing:
         matrix = laplacian(content[0])
         smooth = feedforward.smoothed(noise, content)
         assert float(matrix.energy(smooth[0])) < 0.1 * float(matrix.energy(noise[0]))
+
+    def test_leaves_what_is_flat_as_it_is(self) -> None:
+        content = data.tensor(data.image("chelsea", 40, 56))
+        content[..., 20, 30] = 1.0  # a pixel unlike its neighbours, and the border, keep the colour too
+        flat = torch.tensor([0.2, 0.5, 0.9]).view(1, 3, 1, 1).expand_as(content)
+        torch.testing.assert_close(feedforward.smoothed(flat, content), flat, rtol=0, atol=0.12)
 
 
 class TestOptimisedImages:
