@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from bench.suite import SuiteFile
 
 if TYPE_CHECKING:
     from bench.frames import Results
+    from bench.ray_engine import Share
 
 load_suite = suite.load
 
@@ -36,9 +38,10 @@ def run(
     checkpoint_seconds: float = 60.0,
     tracking: str | None = None,
     storage: str | None = None,
+    share: Share | None = None,
     show: Any = None,
 ) -> tuple[bool, list[tuple[Trial, Status]]]:
-    """Run the trials of a suite that are not done yet.
+    """Run the trials of a suite that are not done yet; on Ray, if `share` says what each trial gets there.
 
     Returns whether it ran to the end (False: interrupted), and every chosen trial with its status.
     Raises SuiteError, PlanError, or RunError (data is missing, workers cannot start).
@@ -69,7 +72,15 @@ def run(
         stale=stale,
         checkpoint_seconds=checkpoint_seconds,
     )
-    ended = supervisor.run(file, planned, chosen, place, options, show)
+    if share is None:
+        ended = supervisor.run(file, planned, chosen, place, options, show)
+    else:
+        from bench import ray_engine
+
+        crew = ray_engine.workers(file, place, share, scale=scale, checkpoint_seconds=checkpoint_seconds)
+        with crew as count:
+            show.note(f"{count} workers on Ray, {share.cpus:g} cores and {share.gpus:g} GPUs each")
+            ended = supervisor.run(file, planned, chosen, place, replace(options, workers=0), show)
     return ended, _statuses(chosen, place, digests)
 
 

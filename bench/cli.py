@@ -7,6 +7,7 @@ Exit codes: 0 fine; 1 a baseline or claim regressed; 2 usage or configuration; 3
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -22,6 +23,7 @@ from bench import cli_apply, cli_compare, cli_worker
 
 if TYPE_CHECKING:
     from bench.listing import Selection
+    from bench.ray_engine import Share
 
 FINE, REGRESSED, USAGE, SOME_FAILED, NOTHING, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -72,6 +74,19 @@ def bench() -> None:
     """
 
 
+_NOT_OURS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+)
+"""Errors of files that only the person at the keyboard can mend: a full disk, a folder that may not be written."""
+
+
 def main() -> None:
     """Entry point of the console script: errors that a person can mend are printed plainly, with exit code 2."""
     from bench.data import DataError
@@ -90,9 +105,14 @@ def main() -> None:
     except (SuiteError, PlanError, DataError, StoreError) as error:
         print(error, file=sys.stderr)
         sys.exit(USAGE)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FINE)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(FINE)
+        if error.errno not in _NOT_OURS:
+            raise
+        print(error, file=sys.stderr)
+        sys.exit(USAGE)
 
 
 def _print_json(value: Any) -> None:
@@ -144,6 +164,7 @@ def plan(selection: Selection, workers: int | None, as_json: bool) -> None:
 @click.option("--fail-fast", is_flag=True, help="stop at the first failed trial")
 @click.option("--stale", is_flag=True, help="run finished trials again whose code has changed")
 @click.option("--checkpoint-every", default=60.0, show_default=True, metavar="SECONDS", help="of a long trial")
+@cli_worker.on_ray
 @click.option("--report/--no-report", "with_report", default=True, help="write the report at the end")
 def run(
     selection: Selection,
@@ -154,6 +175,7 @@ def run(
     stale: bool,
     checkpoint_every: float,
     with_report: bool,
+    share: Share | None,
 ) -> int:
     """Run a suite's trials that are not done yet, then write its report. The same command goes on after a crash."""
     from bench import api
@@ -174,6 +196,7 @@ def run(
             checkpoint_seconds=checkpoint_every,
             tracking=selection.tracking,
             storage=storage,
+            share=share,
         )
     if not ended:
         print("interrupted; the same command goes on from here", file=sys.stderr)

@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import click
+
+
+def on_ray(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `bench run` the options of its engine; it gets them as one `share`, None without Ray."""
+
+    @functools.wraps(command)
+    def run(
+        *args: Any, engine: str, ray_address: str, cpus_per_trial: float, gpus_per_trial: float, **given: Any
+    ) -> Any:
+        share = None
+        if engine == "ray":
+            from bench.ray_engine import Share
+
+            share = Share(cpus_per_trial, gpus_per_trial, ray_address, given["workers"])
+        return command(*args, share=share, **given)
+
+    for option in (
+        click.option(
+            "--gpus-per-trial", type=click.FloatRange(0), default=0.0, help="with Ray, e.g. 0.25 [default: 0]"
+        ),
+        click.option("--cpus-per-trial", type=click.FloatRange(0.01), default=1.0, help="with Ray [default: 1]"),
+        click.option(
+            "--ray-address", default="", help="of a running Ray cluster, or `auto` [default: a new one, here]"
+        ),
+        click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="who places workers"),
+    ):
+        run = option(run)
+    return run
 
 
 @click.command()

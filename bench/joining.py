@@ -16,7 +16,7 @@ from typing import Any
 
 import optuna
 
-from bench import patience, study, supervisor, tracking
+from bench import orders, patience, study, supervisor, tracking
 from bench.options import Options, RunError
 from bench.progress import duration
 from bench.stores import Stores, experiment_name, redact
@@ -42,13 +42,13 @@ def serve(file: SuiteFile, stores: Stores, options: Options, *, scale: str, idle
     """
     experiments = file.suite.experiments
     ids = tracking.prepare(
-        stores, {experiment_name(file.suite.suite, n): supervisor.about_of(file, n) for n in experiments}
+        stores, {experiment_name(file.suite.suite, n): orders.about_of(file, n) for n in experiments}
     )
     study.prepare(stores)
     patience.allow()
     tracking.deliver(stores)
-    orders = replace(
-        supervisor.standing_orders(file, stores, options, supervisor.codes_of(file), experiments),
+    told = replace(
+        orders.standing(file, stores, options, orders.codes_of(file), experiments),
         mlflow={n: ids[experiment_name(file.suite.suite, n)] for n in experiments},
         guest=True,
         scale=scale,
@@ -57,7 +57,7 @@ def serve(file: SuiteFile, stores: Stores, options: Options, *, scale: str, idle
     made = study.storage(stores.storage)
     served, names, early = Served(), dict[str, str](), 0
     events: queue.Queue[tuple[Child, dict[str, Any] | None]] = queue.Queue()
-    children = [supervisor.spawn(orders, events, i) for i in range(options.workers)]
+    children = [supervisor.spawn(told, events, i) for i in range(options.workers)]
     print_line(f"{options.workers} workers wait for trials of {file.suite.suite} in {redact(stores.storage)}")
     busy = time.monotonic()
     stopping = False
@@ -78,7 +78,7 @@ def serve(file: SuiteFile, stores: Stores, options: Options, *, scale: str, idle
                 if early >= 3:
                     raise RunError(supervisor.dead_at_birth(child))
                 if not stopping:
-                    children.append(supervisor.spawn(orders, events, len(children)))
+                    children.append(supervisor.spawn(told, events, len(children)))
             elif child is not None and event:
                 _heard(child, event, served, names)
             idles = time.monotonic() - busy
@@ -129,6 +129,10 @@ def _heard(child: Child, event: Mapping[str, Any], served: Served, names: dict[s
             "refused": "given to another worker",
         }[kind]
         print_line(f"{names.pop(trial, trial)}: {said}")
+    elif kind == "broken":
+        raise RunError(event["reason"])
+    elif kind == "note":
+        print_line(event["text"])
     elif kind == "unfit":
         served.unfit.append(f"{event['experiment']}: {event['reason']}")
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import fingerprint
+from bench.options import Options
+from bench.schema import Experiment
 from bench.stores import Stores
+from bench.suite import SuiteFile
+from bench.task import find_task
 
 
 @dataclass(frozen=True)
@@ -45,3 +54,76 @@ class Orders:
     def stores(self) -> Stores:
         artifacts = None if self.artifacts is None else Path(self.artifacts)
         return Stores(self.tracking, self.storage, artifacts, Path(self.folder))
+
+
+def standing(
+    file: SuiteFile,
+    stores: Stores,
+    options: Options,
+    codes: Mapping[str, fingerprint.Code],
+    experiments: Mapping[str, Experiment],
+) -> Orders:
+    """What every worker of this machine is told; the studies and MLflow experiments are its command's to fill in."""
+    return Orders(
+        suite=file.suite.suite,
+        packages=file.suite.packages,
+        project=str(file.project),
+        tracking=stores.tracking,
+        storage=stores.storage,
+        artifacts=None if stores.artifacts is None else str(stores.artifacts),
+        folder=str(stores.folder),
+        experiments={n: e.model_dump(mode="json", by_alias=True) for n, e in experiments.items()},
+        studies={},
+        mlflow={},
+        codes={n: fingerprint.digest(codes[n]) for n in experiments},
+        code_files={n: json.dumps(codes[n]) for n in experiments},
+        facts=facts(file.project),
+        device=options.device,
+        threads=options.threads,
+        checkpoint_seconds=options.checkpoint_seconds,
+    )
+
+
+def codes_of(file: SuiteFile) -> dict[str, fingerprint.Code]:
+    packages = file.suite.packages
+    return {n: fingerprint.of(find_task(e.task, packages).make, packages) for n, e in file.suite.experiments.items()}
+
+
+def about_of(file: SuiteFile, name: str) -> str:
+    paper = file.suite.paper
+    return f"{file.suite.experiments[name].about}\n\n{', '.join(paper.authors)}: *{paper.title}* ({paper.year})"
+
+
+def facts(project: Path) -> dict[str, str]:
+    """Facts of machine and code that every run carries as tags."""
+    import platform
+    from importlib.metadata import version
+
+    found = {
+        "mlflow.source.name": "bench run",
+        "mlflow.source.type": "LOCAL",
+        "retable.host": platform.node(),
+        "retable.cpu": _cpu(),
+        "retable.cores": str(os.cpu_count()),
+        "retable.python": platform.python_version(),
+        **{f"retable.{name}": version(name) for name in ("mlflow", "optuna", "numpy", "retable")},
+    }
+    git = ["git", "-C", str(project)]
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    if commit.returncode == 0:
+        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False)
+        found["mlflow.source.git.commit"] = commit.stdout.strip()
+        found["retable.dirty"] = "true" if dirty.stdout.strip() else "false"
+    return found
+
+
+def _cpu() -> str:
+    import platform
+
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -20,6 +20,15 @@ _limit = 0.0
 _last_outage: float | None = None
 
 
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+tell: Callable[[str], object] = _to_stderr
+"""Where it is said that we wait; a worker says it to its supervisor."""
+
+
 def allow(seconds: float | None = None) -> None:
     """From now on this process waits for its stores, `seconds` long at most [default: RETABLE_PATIENCE or 1800]."""
     global _limit
@@ -58,8 +67,7 @@ def wait_for(call: Callable[[], T], away: Callable[[Exception], bool], what: str
             if time.monotonic() - began > _limit:
                 raise
             if not told:
-                sys.stderr.write(f"{what} does not answer; waiting for it\n")
-                sys.stderr.flush()
+                tell(f"{what} does not answer; waiting for it")
                 told = True
             time.sleep(pause)
             pause = min(1.5 * pause, LONGEST_PAUSE)

@@ -56,12 +56,24 @@ def runs(uri: str, experiments: Sequence[str], *, trial: str | None = None, runn
         from bench import remote
 
         return remote.runs(uri, experiments, trial, running)
-    wanted = (
-        "AND EXISTS (SELECT 1 FROM tags w WHERE w.run_uuid = r.run_uuid AND w.key = 'retable.trial' AND w.value = :t)"
-    )
+    wanted = "AND r.run_uuid IN (SELECT w.run_uuid FROM tags w WHERE w.key = 'retable.trial' AND w.value = :t)"
     values = {"names": list(experiments), **({"t": trial} if trial else {})}
     alive = "AND r.status = 'RUNNING'" if running else ""
     return _runs(uri, f"e.name IN :names {wanted if trial else ''} {alive}", values)
+
+
+def attempted(uri: str, experiments: Sequence[str]) -> set[str]:
+    """The ids of the trials that have a run of any status in some MLflow experiments."""
+    if not exists(uri):
+        return set()
+    if not is_sql(uri):
+        return {run.tags["retable.trial"] for run in runs(uri, experiments) if "retable.trial" in run.tags}
+    sql = (
+        "SELECT DISTINCT t.value FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id "
+        "JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = 'retable.trial' "
+        "WHERE r.lifecycle_stage = 'active' AND e.name IN :names"
+    )
+    return {str(value) for (value,) in _query(uri, sql, {"names": list(experiments)})}
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import re
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import optuna
 from optuna.distributions import CategoricalDistribution
@@ -28,7 +28,7 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event
 from sqlalchemy import text as sql_text
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
 from bench import locks, patience
 from bench.plan import Trial
@@ -51,6 +51,33 @@ WINDOW = 16
 would cost quadratic time; the window keeps a claim's cost flat. Four per worker where there are many workers."""
 
 
+def away(error: Exception) -> bool:
+    """Whether the database server does not answer now (it may soon)."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if isinstance(cause, PendingRollbackError):
+        return True  # the connection broke, and Optuna asked once more within the transaction that it took along
+    return isinstance(cause, (OperationalError, InterfaceError)) and not _is_sqlite(cause)
+
+
+def _is_sqlite(error: OperationalError | InterfaceError) -> bool:
+    return type(error.orig).__module__.startswith("sqlite3")
+
+
+T = TypeVar("T")
+
+
+def _patient(method: Callable[..., T]) -> Callable[..., T]:
+    """A storage method that waits for the database. The whole method is repeated, since a connection that breaks takes
+    its transaction along. Where the transaction was done and only the answer was lost, a state that is set twice is
+    refused the second time, and a trial that was made twice is noticed (`Queue.refresh`)."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **options: Any) -> T:
+        return patience.wait_for(lambda: method(*args, **options), away, "the queue's database")
+
+    return call
+
+
 class Storage(RDBStorage):
     """Optuna's storage for machines that come and go.
 
@@ -59,12 +86,37 @@ class Storage(RDBStorage):
     died before its first heartbeat, which Optuna would leave running for ever, counts as stale after the same time.
     """
 
+    # What Optuna asks of its storage while a study is run, and the parts of it that it caches in front of.
+    create_new_study = _patient(RDBStorage.create_new_study)
+    set_study_user_attr = _patient(RDBStorage.set_study_user_attr)
+    set_study_system_attr = _patient(RDBStorage.set_study_system_attr)
+    get_study_id_from_name = _patient(RDBStorage.get_study_id_from_name)
+    get_study_name_from_id = _patient(RDBStorage.get_study_name_from_id)
+    get_study_directions = _patient(RDBStorage.get_study_directions)
+    get_study_user_attrs = _patient(RDBStorage.get_study_user_attrs)
+    get_study_system_attrs = _patient(RDBStorage.get_study_system_attrs)
+    get_all_studies = _patient(RDBStorage.get_all_studies)
+    get_trial = _patient(RDBStorage.get_trial)
+    get_trial_id_from_study_id_trial_number = _patient(RDBStorage.get_trial_id_from_study_id_trial_number)
+    get_trial_user_attrs = _patient(RDBStorage.get_trial_user_attrs)
+    get_trial_system_attrs = _patient(RDBStorage.get_trial_system_attrs)
+    set_trial_state_values = _patient(RDBStorage.set_trial_state_values)
+    set_trial_intermediate_value = _patient(RDBStorage.set_trial_intermediate_value)
+    set_trial_user_attr = _patient(RDBStorage.set_trial_user_attr)
+    set_trial_system_attr = _patient(RDBStorage.set_trial_system_attr)
+    record_heartbeat = _patient(RDBStorage.record_heartbeat)
+    _create_new_trial = _patient(RDBStorage._create_new_trial)
+    _set_trial_param = _patient(RDBStorage._set_trial_param)
+    _get_trials = _patient(RDBStorage._get_trials)
+    _get_best_trial_id = _patient(RDBStorage._get_best_trial_id)
+
     def __init__(self, url: str, **options: Any):
         self._clocks = (time.monotonic(), time.time())
         self._unjudged_until = 0.0
         self._silent: dict[int, float] = {}
         super().__init__(url, **options)
 
+    @_patient
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         now, clock = time.monotonic(), time.time()
         jump = abs((clock - self._clocks[1]) - (now - self._clocks[0]))
@@ -73,7 +125,7 @@ class Storage(RDBStorage):
             self._unjudged_until = now + GRACE_SECONDS
         if now < self._unjudged_until:
             return []
-        stale: list[int] = _patient(RDBStorage._get_stale_trial_ids)(self, study_id)
+        stale: list[int] = super()._get_stale_trial_ids(study_id)
         return stale + self._never_heard(study_id, now)
 
     def _never_heard(self, study_id: int, now: float) -> list[int]:
@@ -87,47 +139,18 @@ class Storage(RDBStorage):
         return [trial for trial, since in self._silent.items() if now - since > GRACE_SECONDS]
 
 
-def _away(error: Exception) -> bool:
-    """Whether the database server does not answer now (it may soon)."""
-    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-    return isinstance(cause, (OperationalError, InterfaceError)) and not _is_sqlite(cause)
-
-
-def _is_sqlite(error: OperationalError | InterfaceError) -> bool:
-    return type(error.orig).__module__.startswith("sqlite3")
-
-
-def _patient(method: Any) -> Any:
-    """A storage method that waits for the database. Each may be repeated: where an answer was lost, a state that is
-    set twice is refused the second time, and the caller looks."""
-
-    @functools.wraps(method)
-    def call(*args: Any, **options: Any) -> Any:
-        return patience.wait_for(lambda: method(*args, **options), _away, "the queue's database")
-
-    return call
-
-
-_CALLS = """
-    set_study_user_attr set_study_system_attr get_study_id_from_name get_study_name_from_id get_study_directions
-    get_study_user_attrs get_study_system_attrs get_trial_user_attrs get_trial_system_attrs get_all_studies
-    _set_trial_param set_trial_state_values set_trial_intermediate_value set_trial_user_attr set_trial_system_attr
-    get_trial get_trial_id_from_study_id_trial_number _get_trials _get_best_trial_id record_heartbeat _create_new_trial
-"""
-for _name in _CALLS.split():
-    setattr(Storage, _name, _patient(getattr(RDBStorage, _name)))
-
-
 def storage(url: str) -> Storage:
     """Optuna's storage with heartbeats and, on SQLite, transactions that serialise."""
     sqlite = url.startswith("sqlite:")
-    made = Storage(
+    make = functools.partial(
+        Storage,
         url,
         engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True},
         heartbeat_interval=HEARTBEAT_SECONDS,
         grace_period=GRACE_SECONDS,
         heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_KILLS),
     )
+    made = patience.wait_for(make, away, "the queue's database")
     if sqlite:
         event.listen(made.engine, "connect", _manual_transactions)
         event.listen(made.engine, "begin", _begin_immediate)
@@ -238,28 +261,38 @@ class Queue:
     latest: dict[str, FrozenTrial] = field(default_factory=dict)
     waiting: int = 0
     running: int = 0
+    _final: int = 0
+    """So many trials at the beginning are finished and looked at: they never change again."""
     _killed_since: dict[str, float] = field(default_factory=dict)
 
     def refresh(self) -> None:
         """Read what has changed (Optuna's cache keeps finished trials)."""
-        latest: dict[str, FrozenTrial] = {}
-        waiting = running = 0
-        for frozen in self.study.get_trials(deepcopy=False):
+        trials = self.study.get_trials(deepcopy=False)
+        self.waiting = self.running = 0
+        for frozen in trials[self._final :]:
             cell = frozen.user_attrs.get("cell")
-            if cell is None:
+            if cell is None or "duplicate" in frozen.user_attrs:
                 continue
             if frozen.state == TrialState.WAITING:
-                if cell in latest and latest[cell].state == TrialState.WAITING:
-                    self._fail(frozen)  # enqueued twice, as when the server's answer to the first time was lost
+                before = self.latest.get(cell)
+                if before is not None and before.state == TrialState.WAITING and before.number != frozen.number:
+                    self._duplicate(frozen)
                     continue
-                waiting += 1
-            running += frozen.state == TrialState.RUNNING
-            latest[cell] = frozen
-        self.latest, self.waiting, self.running = latest, waiting, running
+                self.waiting += 1
+            self.running += frozen.state == TrialState.RUNNING
+            self.latest[cell] = frozen
+        while self._final < len(trials) and trials[self._final].state.is_finished():
+            self._final += 1
 
     def _fail(self, frozen: FrozenTrial) -> None:
         with suppress(UpdateFinishedTrialError):  # claimed and finished in this instant
             self.study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.FAIL)
+
+    def _duplicate(self, frozen: FrozenTrial) -> None:
+        """Enqueued twice, as when the server's answer to the first time was lost: the first one counts."""
+        with suppress(UpdateFinishedTrialError):
+            self.study._storage.set_trial_user_attr(frozen._trial_id, "duplicate", True)
+        self._fail(frozen)
 
     def given_up(self, number: int) -> bool:
         """Whether the attempt of this number is over for Optuna. Its run's final status was set before, if ever."""

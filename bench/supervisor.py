@@ -15,31 +15,19 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import optuna
-from optuna.trial import FrozenTrial
 
-from bench import fingerprint, patience, status, store, study, tracking, versions
+from bench import fingerprint, orders, patience, status, store, study, tracking, versions
+from bench.board import Board, Progress, fill, runs_of, withdraw
 from bench.options import Options, RunError
 from bench.orders import Orders
 from bench.plan import Trial
-from bench.schema import Experiment
 from bench.stores import Stores, experiment_name
 from bench.suite import SuiteFile
-from bench.task import find_task
-
-
-class Progress(Protocol):
-    """What a run tells while it goes on (`progress.py` has one for terminals and one for logs)."""
-
-    def begin(self, todo: int, cached: int, workers: int) -> None: ...
-    def event(self, trial: Trial, event: Mapping[str, Any]) -> None: ...
-    def note(self, text: str) -> None: ...
-    def end(self) -> None: ...
-
 
 # glibc otherwise gives freed tensors back to the kernel and faults them in again at every step: 8 to 20 % of one.
 ALLOCATOR = {
@@ -47,6 +35,13 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": str(512 * 2**20),
     "MALLOC_TOP_PAD_": str(64 * 2**20),
 }
+
+
+FILL_SECONDS = 0.5
+"""How often the queue is looked at; five times as often while trials end."""
+
+BROKEN = 3
+"""So many workers in a row that could not use a store, or write a file, end the run: the next would fare alike."""
 
 
 @dataclass
@@ -59,23 +54,6 @@ class Child:
     claimed: tuple[str, str, int] | None = None  # trial, study, number
 
 
-@dataclass
-class Board:
-    """What the supervisor tracks while it runs."""
-
-    trials: dict[str, Trial]
-    todo: list[str]
-    settled: set[str] = field(default_factory=set)
-    bad: dict[str, str] = field(default_factory=dict)
-    queued: set[str] = field(default_factory=set)
-    ending: set[str] = field(default_factory=set)
-    stopping: bool = False
-    interrupted: bool = False
-    early_deaths: int = 0
-    window: int = study.WINDOW
-    needs: dict[str, dict[str, str]] = field(default_factory=dict)
-
-
 def run(
     file: SuiteFile, planned: Sequence[Trial], chosen: Sequence[Trial], stores: Stores, options: Options, show: Progress
 ) -> bool:
@@ -83,11 +61,11 @@ def run(
 
     planned: every trial of the suite at this scale (their values make up each study's space).
     """
-    codes = codes_of(file)
+    codes = orders.codes_of(file)
     digests = {name: fingerprint.digest(code) for name, code in codes.items()}
     names = sorted({t.experiment for t in planned}, key=list(file.suite.experiments).index)
     experiments = {n: file.suite.experiments[n] for n in names}
-    about = {experiment_name(file.suite.suite, n): about_of(file, n) for n in names}
+    about = {experiment_name(file.suite.suite, n): orders.about_of(file, n) for n in names}
     ids = tracking.prepare(stores, about)
     study.prepare(stores)
     patience.allow()  # both stores have answered: from here on they are waited for
@@ -103,102 +81,35 @@ def run(
     sweep(stores, list(about), queues)
     statuses = status.of(chosen, stores, digests, stale_counts=not options.stale)
     todo = [t.id for t in chosen if not statuses[t.id].done]
-    board = Board({t.id: t for t in chosen}, todo, window=max(study.WINDOW, 4 * options.workers))
-    board.settled = {t.id for t in chosen if statuses[t.id].done}
+    searches = {n: e.search.model_dump(mode="json") if e.search else None for n, e in experiments.items()}
+    board = Board(
+        {t.id: t for t in chosen},
+        todo,
+        settled={t.id for t in chosen if statuses[t.id].done},
+        before=store.attempted(stores.tracking, list(about)),
+        needs={n: versions.of(digests[n], searches[n]) for n in names},
+        window=max(study.WINDOW, 4 * options.workers),
+    )
     show.begin(len(todo), len(chosen) - len(todo), min(options.workers, len(todo)))
     if not todo:
         show.end()
         return True
 
-    searches = {n: e.search.model_dump(mode="json") if e.search else None for n, e in experiments.items()}
-    board.needs = {n: versions.of(digests[n], searches[n]) for n in names}
-    orders = replace(
-        standing_orders(file, stores, options, codes, experiments),
+    told = replace(
+        orders.standing(file, stores, options, codes, experiments),
         studies=studies,
         mlflow={n: ids[experiment_name(file.suite.suite, n)] for n in names},
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what Slurm sends before the end
-    try:
-        _loop(board, queues, stores, digests, orders, options, show)
-        tracking.deliver(stores)
-        sweep(stores, list(about), queues)
-    finally:
-        _withdraw(board, queues)
-        show.end()
+    with tracking.explained(stores.tracking), study.explained(stores.storage):
+        try:
+            _loop(board, queues, stores, digests, told, options, show)
+            tracking.deliver(stores)
+            sweep(stores, list(about), queues)
+        finally:
+            show.end()
+            withdraw(board, queues)
     return not board.interrupted
-
-
-def standing_orders(
-    file: SuiteFile,
-    stores: Stores,
-    options: Options,
-    codes: Mapping[str, fingerprint.Code],
-    experiments: Mapping[str, Experiment],
-) -> Orders:
-    """What every worker of this machine is told; the studies and MLflow experiments are its command's to fill in."""
-    return Orders(
-        suite=file.suite.suite,
-        packages=file.suite.packages,
-        project=str(file.project),
-        tracking=stores.tracking,
-        storage=stores.storage,
-        artifacts=None if stores.artifacts is None else str(stores.artifacts),
-        folder=str(stores.folder),
-        experiments={n: e.model_dump(mode="json", by_alias=True) for n, e in experiments.items()},
-        studies={},
-        mlflow={},
-        codes={n: fingerprint.digest(codes[n]) for n in experiments},
-        code_files={n: json.dumps(codes[n]) for n in experiments},
-        facts=facts(file.project),
-        device=options.device,
-        threads=options.threads,
-        checkpoint_seconds=options.checkpoint_seconds,
-    )
-
-
-def codes_of(file: SuiteFile) -> dict[str, fingerprint.Code]:
-    packages = file.suite.packages
-    return {n: fingerprint.of(find_task(e.task, packages).make, packages) for n, e in file.suite.experiments.items()}
-
-
-def about_of(file: SuiteFile, name: str) -> str:
-    paper = file.suite.paper
-    return f"{file.suite.experiments[name].about}\n\n{', '.join(paper.authors)}: *{paper.title}* ({paper.year})"
-
-
-def facts(project: Path) -> dict[str, str]:
-    """Facts of machine and code that every run carries as tags."""
-    import platform
-    from importlib.metadata import version
-
-    found = {
-        "mlflow.source.name": "bench run",
-        "mlflow.source.type": "LOCAL",
-        "retable.host": platform.node(),
-        "retable.cpu": _cpu(),
-        "retable.cores": str(os.cpu_count()),
-        "retable.python": platform.python_version(),
-        **{f"retable.{name}": version(name) for name in ("mlflow", "optuna", "numpy", "retable")},
-    }
-    git = ["git", "-C", str(project)]
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    if commit.returncode == 0:
-        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False)
-        found["mlflow.source.git.commit"] = commit.stdout.strip()
-        found["retable.dirty"] = "true" if dirty.stdout.strip() else "false"
-    return found
-
-
-def _cpu() -> str:
-    import platform
-
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def sweep(stores: Stores, experiments: Sequence[str], queues: Mapping[str, study.Queue]) -> int:
@@ -221,13 +132,13 @@ def _loop(
     queues: Mapping[str, study.Queue],
     stores: Stores,
     digests: Mapping[str, str],
-    orders: Orders,
+    told: Orders,
     options: Options,
     show: Progress,
 ) -> None:
     events: queue.Queue[tuple[Child, dict[str, Any] | None]] = queue.Queue()
-    _fill(board, queues, stores, digests, show)
-    children = [spawn(orders, events, i) for i in range(min(options.workers, len(board.todo)))]
+    fill(board, queues, stores, digests, show)
+    children = [spawn(told, events, i) for i in range(min(options.workers, len(board.todo)))]
     filled = beaten = time.monotonic()
     try:
         while children or (options.workers == 0 and not board.stopping):
@@ -239,18 +150,19 @@ def _loop(
                 if event is None:
                     children.remove(child)
                     _buried(child, board, queues, stores, show)
-                    if _unsettled(board) and not board.stopping:
-                        children.append(spawn(orders, events, len(children)))
+                    if not board.done and not board.stopping:
+                        children.append(spawn(told, events, len(children)))
                 else:
                     _heard(child, event, board, show)
-            if time.monotonic() - filled > 0.5 or (event and event.get("event") in ("done", "failed")):
-                _fill(board, queues, stores, digests, show)
+            ended = event is not None and event.get("event") in ("done", "failed")
+            if time.monotonic() - filled > (FILL_SECONDS / 5 if ended else FILL_SECONDS):
+                fill(board, queues, stores, digests, show)
                 filled = time.monotonic()
             if time.monotonic() - beaten > study.HEARTBEAT_SECONDS:
                 for found in queues.values():  # while its own workers are busy, or there are none
                     optuna.storages.fail_stale_trials(found.study)
                 beaten = time.monotonic()
-            if not _unsettled(board) or (options.fail_fast and board.bad):
+            if board.done or (options.fail_fast and board.bad):
                 _stop(children, board)
     except KeyboardInterrupt:
         _interrupted(children, events, board, queues, stores, show)
@@ -259,10 +171,6 @@ def _loop(
             if child.process.poll() is None:
                 child.process.kill()
                 child.process.wait()
-
-
-def _unsettled(board: Board) -> list[str]:
-    return [t for t in board.todo if t not in board.settled]
 
 
 def _stop(children: Sequence[Child], board: Board) -> None:
@@ -319,12 +227,18 @@ def _heard(child: Child, event: dict[str, Any], board: Board, show: Progress) ->
         child.claimed = (event["trial"], event["study"], event["number"])
     elif kind in ("done", "failed", "stopped"):
         child.claimed = None
+        board.broken = 0
         if kind != "stopped":
-            board.settled.add(event["trial"])
-        if kind == "failed":
-            board.bad[event["trial"]] = event["reason"]
+            board.settle(event["trial"], event["reason"] if kind == "failed" else "")
     elif kind == "refused":
         child.claimed = None
+    elif kind == "broken":
+        board.broken += 1
+        show.note(f"a worker could not go on: {event['reason']}")
+        if board.broken >= BROKEN:
+            raise RunError(f"{event['reason']}\nmend that; the same command goes on from here")
+    elif kind == "note":
+        show.note(event["text"])
     elif kind == "unfit":
         show.note(f"{event['experiment']}: trials of another command wait that are not for us: {event['reason']}")
     trial = board.trials.get(event.get("trial", ""))
@@ -343,14 +257,13 @@ def _buried(child: Child, board: Board, queues: Mapping[str, study.Queue], store
         study.give_back(found.study, [number])
         found.refresh()
         gave_up = found.state(trial) == "failed"
-        names = [r for r in _runs_of(trial, board, stores) if r.status == "RUNNING"]
-        for run in names:
+        running = runs_of(board.trials[trial], stores) if trial in board.trials else []
+        for run in (r for r in running if r.status == "RUNNING"):
             if status.is_dead(run.tags.get("retable.owner", "")):
                 end = "FAILED" if gave_up else "KILLED"
                 tracking.terminate(stores.tracking, run.id, end, outcome="failed", reason=f"its worker died: {how}")
         if gave_up:
-            board.settled.add(trial)
-            board.bad[trial] = f"its worker died {study.MAX_KILLS + 1} times, the last by {how}"
+            board.settle(trial, f"its worker died {study.MAX_KILLS + 1} times, the last by {how}")
     elif not child.ready:
         board.early_deaths += 1
         if board.early_deaths >= 3:
@@ -368,97 +281,11 @@ def dead_at_birth(child: Child) -> str:
     return f"workers die before they are ready; the log {child.log} ends:\n{tail}"
 
 
-def _runs_of(trial: str, board: Board, stores: Stores) -> list[store.Run]:
-    planned = board.trials.get(trial)
-    if planned is None:
-        return []
-    return store.runs(stores.tracking, [experiment_name(planned.suite, planned.experiment)], trial=trial)
-
-
-def _fill(
-    board: Board, queues: Mapping[str, study.Queue], stores: Stores, digests: Mapping[str, str], show: Progress
-) -> None:
-    """See what has been settled (by anybody's workers) and top the queues up."""
-    for name, found in queues.items():
-        mine = [t for t in board.todo if board.trials[t].experiment == name and t not in board.settled]
-        if not mine:
-            continue
-        found.refresh()
-        for trial in mine:
-            if trial in board.queued:
-                state = found.state(trial)
-                if state == "done" or (state == "failed" and trial not in board.bad):
-                    if trial not in board.ending:  # one of ours may be telling of it just now
-                        board.ending.add(trial)
-                        continue
-                    _elsewhere(trial, found.latest[trial], state, board, show)
-        window = max(board.window, 4 * found.running)  # other machines' workers are hungry too
-        if board.stopping or found.waiting >= window // 2:
-            continue
-        wanted = [t for t in mine if t not in board.settled and (t not in board.queued or found.forgotten(t))]
-        ready = [t for t in wanted if _startable(board.trials[t], board, show)]
-        if ready:
-            _enqueue(found, ready, board, stores, digests, window)
-
-
-def _elsewhere(trial: str, frozen: FrozenTrial, state: str, board: Board, show: Progress) -> None:
-    """A trial ended that no worker of ours told of."""
-    board.settled.add(trial)
-    said = {"trial": trial, "seconds": frozen.duration.total_seconds() if frozen.duration else 0.0}
-    if state == "failed":
-        board.bad[trial] = str(frozen.user_attrs.get("failed", "its workers died"))
-        show.event(board.trials[trial], {**said, "event": "failed", "reason": board.bad[trial]})
-    else:
-        show.event(board.trials[trial], {**said, "event": "done", "outcome": "finished elsewhere"})
-
-
-def _startable(trial: Trial, board: Board, show: Progress) -> bool:
-    if trial.start is None or trial.start not in board.trials:
-        return True
-    if trial.start in board.bad:
-        board.settled.add(trial.id)
-        board.bad[trial.id] = f"its start {board.trials[trial.start].name} failed"
-        show.event(trial, {"event": "failed", "trial": trial.id, "reason": board.bad[trial.id]})
-        return False
-    return trial.start in board.settled
-
-
-def _enqueue(
-    found: study.Queue, ready: Sequence[str], board: Board, stores: Stores, digests: Mapping[str, str], window: int
-) -> None:
-    with study.enqueue_lock(stores, found.study.study_name):
-        found.refresh()
-        for trial_id in ready:
-            if found.waiting >= window:
-                break
-            trial = board.trials[trial_id]
-            state = found.state(trial_id)
-            board.queued.add(trial_id)
-            if state in ("waiting", "running"):
-                continue  # another command's
-            if state == "done":
-                again = status.of([trial], stores, digests, stale_counts=False)[trial_id]
-                if again.done:  # another command finished it since we planned
-                    board.settled.add(trial_id)
-                    continue
-            before = state != "none" or bool(_runs_of(trial_id, board, stores))
-            found.enqueue(trial, again=before, needs=board.needs[trial.experiment])
-            found.waiting += 1
-
-
-def _withdraw(board: Board, queues: Mapping[str, study.Queue]) -> None:
-    """Take back what still waits, so that a later command with another selection does not find it."""
-    if not _unsettled(board):
-        return
-    for found in queues.values():
-        found.withdraw(set(_unsettled(board)))
-
-
-def spawn(orders: Orders, events: queue.Queue[tuple[Child, dict[str, Any] | None]], index: int) -> Child:
-    logs = Path(orders.folder) / "logs"
+def spawn(told: Orders, events: queue.Queue[tuple[Child, dict[str, Any] | None]], index: int) -> Child:
+    logs = Path(told.folder) / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"worker-{os.getpid()}-{index}.log"
-    threads = {f"{lib}_NUM_THREADS": str(orders.threads) for lib in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
+    threads = {f"{lib}_NUM_THREADS": str(told.threads) for lib in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
     with log.open("ab") as sink:
         process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker"],
@@ -472,7 +299,7 @@ def spawn(orders: Orders, events: queue.Queue[tuple[Child, dict[str, Any] | None
     child = Child(process, log)
     assert process.stdin is not None and process.stdout is not None
     try:
-        process.stdin.write(json.dumps(asdict(orders)) + "\n")
+        process.stdin.write(json.dumps(asdict(told)) + "\n")
         process.stdin.flush()
     except BrokenPipeError:
         pass  # it died at once; the reader will say so

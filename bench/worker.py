@@ -31,7 +31,7 @@ from bench import patience, status, store, study, tracking, training, versions
 from bench.orders import Orders
 from bench.plan import Trial
 from bench.schema import Experiment, Range
-from bench.stores import experiment_name, redact
+from bench.stores import StoreError, experiment_name, redact
 from bench.task import Context, Evaluation, State, Task, TaskSpec, find_task, load
 from bench.values import text
 
@@ -75,13 +75,19 @@ def main() -> None:
     worker = Worker(orders, emit, {**orders.facts, **_facts(orders)})
     signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
     threading.Thread(target=_obey, args=(worker,), daemon=True).start()
-    emit("ready", pid=os.getpid())
     patience.allow()
-    work(worker)
+    patience.tell = lambda text: emit("note", text=text)
+    try:
+        with tracking.explained(orders.tracking), study.explained(orders.storage):
+            work(worker)
+    except (StoreError, OSError) as error:  # a full disk, a store that stayed away: not the trial's fault
+        _last_words(*sys.exc_info())
+        emit("broken", reason=redact(str(error)))
+        sys.exit(1)
     emit("bye")
 
 
-def _last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _last_words(kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
@@ -114,7 +120,9 @@ def work(worker: Worker) -> None:
     tracking.warm_up(orders.tracking)
     made = study.storage(orders.storage)
     served: dict[str, tuple[optuna.Study, str, Experiment]] = {}
-    looked = checked = -math.inf
+    _find_studies(worker, made, served)
+    looked = checked = time.monotonic()
+    worker.emit("ready", pid=os.getpid())
     while not worker.stopping.is_set():
         if time.monotonic() - looked > 2.0:
             _find_studies(worker, made, served)

@@ -1,0 +1,68 @@
+"""Workers that Ray places: on this machine, on two nodes, and after one of them is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cluster import wait_for
+from running import Ran, command, finished, statuses
+
+pytest.importorskip("ray", reason="needs the extra `ray`")
+WHAT = ("run", "toy", "--no-report", "--engine", "ray", "--workers", "2", "--cpus-per-trial", "0.5")
+
+
+def test_ray_places_the_workers_and_the_queue_decides(project: Path) -> None:
+    slow = ("--scale", "long", "--where", "experiment=grid,lr=0.1", "--checkpoint-every", "0.3")
+    process = command(*WHAT, *slow, RETABLE_HEARTBEAT="1")
+    wait_for(lambda: statuses(project).count("RUNNING") == 2 or process.poll() is not None)
+    assert _listening(process.pid) <= {"127.0.0.1", "::1"}
+    (victim, *_) = _actors(process.pid)
+    os.kill(victim, signal.SIGKILL)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert "2 workers on Ray, 0.5 cores and 0 GPUs each" in err and "a Ray worker ended" in err
+    done = finished(project)
+    assert len(done) == 4 and all(len(runs) == 1 for runs in done.values())
+    assert "RUNNING" not in statuses(project)
+
+
+def _actors(pid: int) -> list[int]:
+    """The actors' processes, seen from the workers that they run."""
+    import psutil
+
+    below = psutil.Process(pid).children(recursive=True)
+    return sorted({c.ppid() for c in below if c.cmdline()[1:4] == ["-m", "bench", "worker"]})
+
+
+def _listening(pid: int) -> set[str]:
+    """The addresses that a command, Ray and all that it started listen on."""
+    import psutil
+
+    tree = {pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))}
+    there = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.pid in tree]
+    assert there
+    return {c.laddr.ip for c in there}
+
+
+@pytest.mark.slow
+def test_two_nodes_on_one_machine(project: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        process = command(*WHAT[:-2], "--ray-address", cluster.address, "--where", "experiment=grid,lr=0.1")
+        _, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        assert len(finished(project)) == 4
+    finally:
+        cluster.shutdown()
+
+
+def test_more_than_there_is_is_an_error_of_one_line(project: Path, bench: Callable[..., Ran]) -> None:
+    ran = bench(*WHAT[:5], "--gpus-per-trial", "64", "--where", "experiment=grid,lr=0.1")
+    assert ran.code == 2 and "no Ray node has 1 cores and 64 GPUs for a trial" in ran.err
