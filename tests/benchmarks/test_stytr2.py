@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -33,14 +33,6 @@ QUICK: dict[str, Any] = {
     "steps": 1000, "separability": "full", "separability_weight": 1.0, "margin": 3.0,
 }  # fmt: skip
 MEAN, STD = weights.VGG16.mean, weights.VGG16.std
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def ours(**more: Any) -> TrainingTask:

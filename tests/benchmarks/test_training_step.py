@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -26,14 +26,6 @@ from models.fast_style.task import FastStyleTask
 from models.precision import cpu_has_bf16
 
 native_bf16 = pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU does not multiply in bfloat16")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def ours(size: int, precision: str, *, lr: float = 1e-3) -> FastStyleTask:

@@ -6,7 +6,7 @@ import io
 import math
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,6 @@ TINY: dict[str, Any] = {
     "size": 32, "images": 8, "batch_size": 2, "epochs": 2, "width": 2, "style_size": 32, "style_weight": 1e8,
     "precision": "fp32", "held_out": 2, "preview_size": 64,
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def task(seed: int = 0, **changes: Any) -> FastStyleTask:

@@ -18,8 +18,6 @@ from models.stylizers.superresolution import Srcnn, bicubic, luminance, psnr, re
 from models.unrolled import data
 from models.unrolled.matting import laplacian
 
-torch.set_num_threads(1)
-
 SMALL: dict[str, Any] = {"images": 8, "size": 48, "held_out": 2}
 
 

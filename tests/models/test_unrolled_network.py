@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from models.unrolled.network import Solver, Update
 from models.unrolled.style import CHANNELS, SCALES, Region, Style, everywhere, gram, measure, mix, regions
 
-torch.set_num_threads(1)
-
 
 def a_style(seed: int, batch: int = 1) -> Style:
     g = torch.Generator().manual_seed(seed)

@@ -11,8 +11,6 @@ from bench.data import photos
 from models.unrolled.objective import LAYERS, Objective, loss_network, noisy, random_betas, total_variation_B
 from models.unrolled.style import SCALES, everywhere, mix, style_of
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="module")
 def pictures() -> torch.Tensor:

@@ -21,8 +21,6 @@ from models.unrolled.proximal import (
     temporal,
 )
 
-torch.set_num_threads(1)
-
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -11,8 +11,6 @@ import torch
 from bench.task import Context, Evaluation, find_task, load
 from models.unrolled.style import everywhere
 
-torch.set_num_threads(1)
-
 SMALL: dict[str, Any] = {
     "iterations": 2,
     "width": 4,

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from bench.data import video
 from models.unrolled.warping import consistent, estimated, flicker, inside, temporal_error, warp
 
-torch.set_num_threads(1)
-
 
 def uniform(dx: float, dy: float, height: int = 12, width: int = 15) -> torch.Tensor:
     return torch.stack([torch.full((height, width), float(dx)), torch.full((height, width), float(dy))])[None]
