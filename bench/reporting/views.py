@@ -337,6 +337,8 @@ def describe(cell: Cell, names: Iterable[str], labels: Mapping[str, str] | None 
         shown = (labels or {}).get(text(value), text(value))
         plain = isinstance(value, (bool, int, float))
         (numbers if plain else words).append(f"{name} {shown}" if plain else shown)
+    if len(set(words)) == 1:  # `l1 l1 l1 l1`: the same choice in every part
+        words = words[:1]
     if words and numbers:
         return f"{' '.join(words)} at {', '.join(numbers)}"
     return " ".join(words) or ", ".join(numbers)
