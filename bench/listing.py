@@ -250,7 +250,7 @@ def why(selection: Selection, word: str) -> dict[str, Any]:
     found = statuses[trial.id]
     because = [found.reason] if found.reason else []
     if found.stale and found.run is not None:
-        because += _changes(file, trial, found.run)
+        because += _changes(file, trial, found.run, place)
     elif found.state == "missing":
         names = [stores.experiment_name(trial.suite, trial.experiment)]
         because += _why_missing(trial, store.runs(place.tracking, names), place)
@@ -260,7 +260,7 @@ def why(selection: Selection, word: str) -> dict[str, Any]:
     return {"id": trial.id, "name": trial.name, "state": state, "because": because}
 
 
-def _changes(file: suite.SuiteFile, trial: Trial, run: store.Run) -> list[str]:
+def _changes(file: suite.SuiteFile, trial: Trial, run: store.Run, place: stores.Stores) -> list[str]:
     from pathlib import Path
 
     packages = file.suite.packages
@@ -269,7 +269,7 @@ def _changes(file: suite.SuiteFile, trial: Trial, run: store.Run) -> list[str]:
     if not recorded.is_file():
         from bench import tracking  # a store that is not on this machine
 
-        recorded = tracking.artifact(run.artifact_uri, run, "code.json", file.project / "mlruns" / "fetched")
+        recorded = tracking.artifact(place.tracking, run, "code.json", place.folder / "fetched")
     return fingerprint.changes(json.loads(recorded.read_text()), now)
 
 

@@ -7,7 +7,6 @@ the input closes without a "stop", the supervisor is gone and the worker ends at
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
@@ -17,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -27,13 +26,12 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from bench import patience, status, store, study, tracking, training, versions
+from bench import attempts, patience, status, store, study, tracking, training, versions
 from bench.orders import Orders
 from bench.plan import Trial
 from bench.schema import Experiment, Range
 from bench.stores import StoreError, experiment_name, redact
-from bench.task import Context, Evaluation, State, Task, TaskSpec, find_task, load
-from bench.values import text
+from bench.task import Context, Evaluation, Task, TaskSpec, find_task, load
 
 
 class TrialFailed(Exception):
@@ -226,19 +224,13 @@ def _objective(worker: Worker, claimed: optuna.Trial, name: str, experiment: Exp
         trial = Trial(
             **{**trial.__dict__, "settings": {**trial.settings, **chosen}, "varied": {**trial.varied, **chosen}}
         )
-        earlier = _of_same_point(worker, earlier, chosen)
+        earlier = attempts.of_same_point(worker.orders, earlier, chosen)
     try:
         return _run(worker, claimed, trial, spec, experiment, metric, earlier)
     except TrialStopped:
         if worker.orders.guest:  # nobody here waits for it; another machine may go on at once
             study.put_back(claimed.study, claimed.study._storage.get_trial(claimed._trial_id), again=True)
         raise
-
-
-def _of_same_point(worker: Worker, earlier: list[store.Run], chosen: Mapping[str, Any]) -> list[store.Run]:
-    """Attempts at the same point of a search's space: the checkpoint of another point is of no use."""
-    told = store.params(worker.orders.tracking, [run.id for run in earlier])
-    return [run for run in earlier if all(told[run.id].get(key) == text(value) for key, value in chosen.items())]
 
 
 def _suggest(claimed: optuna.Trial, key: str, space: Range | list[Any]) -> Any:
@@ -277,7 +269,7 @@ def _run(
     if differs:
         tags["retable.differs"] = versions.told(differs)
     recorder = tracking.Recorder(orders.stores, orders.mlflow[trial.experiment], trial, tags)
-    close_abandoned(orders.tracking, earlier, claimed.study)  # their checkpoints may serve this attempt
+    attempts.close_abandoned(orders.tracking, earlier, claimed.study)  # their checkpoints may serve this attempt
     try:
         outcome, task = _train(worker, claimed, trial, spec, experiment, metric, recorder, earlier)
         if outcome.kind == "stopped":
@@ -305,22 +297,6 @@ def _run(
     return value
 
 
-def close_abandoned(uri: str, runs: Iterable[store.Run], found: optuna.Study) -> list[store.Run]:
-    """End the MLflow runs that are RUNNING and have nobody: their process is gone, or (of another machine's nothing is
-    known) Optuna has given their trial up. A run's final status comes before Optuna's, so none of these is alive and
-    right. Returns them."""
-    running = [run for run in runs if run.status == "RUNNING"]
-    states = {t.number: t.state for t in found.get_trials(deepcopy=False)} if running else {}
-    closed = []
-    for run in running:
-        name, _, number = run.tags.get("retable.optuna", "").rpartition(":")
-        given_up = name == found.study_name and states.get(int(number), TrialState.RUNNING).is_finished()
-        if given_up or status.is_dead(run.tags.get("retable.owner", "")):
-            tracking.terminate(uri, run.id, "KILLED", reason="its process died")
-            closed.append(run)
-    return closed
-
-
 def _reason(error: Exception) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     said = redact(str(error)).strip().splitlines()
@@ -338,11 +314,11 @@ def _train(
     earlier: list[store.Run],
 ) -> tuple[training.Outcome, Task]:
     training.seed_all(trial.seed, trial.id)
-    context = Context(worker.orders.device, trial.seed, _start_state(worker, trial))
+    context = Context(worker.orders.device, trial.seed, attempts.start_state(worker.orders, trial))
     task: Task = load(spec.make)(spec.settings.model_validate(dict(trial.settings)), context)
     told: Mapping[str, Any] = getattr(task, "facts", {})
     recorder.tag(**{key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items()})
-    progress = _resume(worker, task, recorder, earlier)
+    progress = attempts.resume(worker.orders, task, recorder, earlier)
     kept: list[str] = []
 
     def checkpoint(data: bytes, step: int) -> None:
@@ -373,43 +349,6 @@ def _train(
     return training.run(task, hooks, metric, progress), task
 
 
-def _start_state(worker: Worker, trial: Trial) -> State | None:
-    """The final state of the trial that this one starts from."""
-    if trial.start is None:
-        return None
-    orders = worker.orders
-    names = [experiment_name(orders.suite, name) for name in orders.mlflow]
-    finished = [r for r in store.runs(orders.tracking, names, trial=trial.start) if r.status == "FINISHED"]
-    if not finished:
-        raise RuntimeError(f"its start, trial {trial.start}, has no finished run; run that experiment first")
-    path = tracking.artifact(orders.tracking, finished[-1], "model.pt", orders.stores.folder / "fetched")
-    state: State = training.from_bytes(path.read_bytes())
-    return state
-
-
-def _resume(
-    worker: Worker, task: Task, recorder: tracking.Recorder, earlier: list[store.Run]
-) -> training.Progress | None:
-    """Bring the task to the newest sound checkpoint of its earlier attempts and repeat their curve."""
-    orders = worker.orders
-    for run in reversed(earlier):
-        for line in run.tags.get("retable.checkpoint", "").splitlines():
-            path, digest, *_ = [*line.split(" "), ""]
-            try:
-                data = tracking.artifact_bytes(orders.tracking, run, path, orders.stores.folder / "fetched")
-            except FileNotFoundError:
-                continue
-            if hashlib.sha256(data).hexdigest() != digest:
-                continue  # torn by a crash; the one before it is whole
-            progress = training.unpack(data, task)
-            recorder.rebase(progress.seconds)
-            for step, seconds, values in progress.history:
-                recorder.log(step, seconds, values)
-            recorder.tag(resumed=f"run {run.id} at step {progress.index}")
-            return progress
-    return None
-
-
 def _conclude(
     worker: Worker,
     claimed: optuna.Trial,
@@ -432,7 +371,7 @@ def _conclude(
     engine = {"time/train": progress.seconds, "memory/peak": _peak_memory(worker)}
     if progress.step_seconds:
         engine["time/step"] = 1000 * sorted(progress.step_seconds)[len(progress.step_seconds) // 2]
-    recorder.artifacts(_files(worker, trial, evaluation))
+    recorder.artifacts(attempts.files(worker.orders, trial, evaluation))
     elapsed = time.perf_counter() - began
     engine["time/logging"] = 100 * recorder.spent / max(elapsed, 1e-9)
     # Later than the last point of the curves, which is at the same step: of two values at one time MLflow calls the
@@ -452,27 +391,6 @@ def _conclude(
     seconds = time.perf_counter() - began
     worker.emit("done", trial=trial.id, outcome=kind, seconds=seconds, value=shown, metric=metric, reason=reason)
     return value if kind == "finished" else _worst(claimed)
-
-
-def _files(worker: Worker, trial: Trial, evaluation: Evaluation) -> Mapping[str, bytes]:
-    files = {"trial.json": trial.to_json().encode(), "code.json": worker.orders.code_files[trial.experiment].encode()}
-    if evaluation.images:
-        from PIL import Image
-
-        for stem, pixels in evaluation.images.items():
-            buffer = io.BytesIO()
-            Image.fromarray(pixels).save(buffer, "PNG")
-            files[f"images/{stem}.png"] = buffer.getvalue()
-    if evaluation.arrays:
-        import numpy as np
-
-        for stem, arrays in evaluation.arrays.items():
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, **dict(arrays))  # type: ignore[arg-type]
-            files[f"arrays/{stem}.npz"] = buffer.getvalue()
-    if evaluation.model:
-        files["model.pt"] = training.to_bytes(evaluation.model)
-    return files
 
 
 def _peak_memory(worker: Worker) -> float:

@@ -55,7 +55,17 @@ def test_a_trial_killed_on_one_machine_goes_on_from_its_checkpoint_on_another(
     reader = machines("reader", password=True)
     page = reader.run("report", office.suite, *WHAT[:2], *WHAT[4:], "-o", str(reader.folder / "reports"))
     assert page.code == 0, page.out
+    assert "resumed" not in (reader.folder / "reports" / reader.suite / "long.md").read_text()  # one trial's affair
+    _edit(reader)
+    why = reader.run("why", reader.suite, next(iter(done)), *WHAT[:2], *WHAT[4:])
+    assert why.code == 0 and "FACTOR" in why.out, why.out
     assert _with_password([tmp_path, shared_mlflow.folder], storage=office.storage) == []
+
+
+def _edit(machine: Machine) -> None:
+    """Change the code of its task."""
+    helper = machine.project / "toypaper" / "helper.py"
+    helper.write_text(helper.read_text().replace("FACTOR = 0.5", "FACTOR = 0.25"))
 
 
 def _with_password(folders: list[Path], storage: str) -> list[str]:
@@ -76,8 +86,7 @@ def test_a_worker_with_other_code_is_refused_and_takes_nothing(
     machines: Callable[..., Machine], shared_mlflow: MlflowServer
 ) -> None:
     office, other = machines("office"), machines("other")
-    helper = other.project / "toypaper" / "helper.py"
-    helper.write_text(helper.read_text().replace("FACTOR = 0.5", "FACTOR = 0.25"))
+    _edit(other)
     head = office.start("run", office.suite, *WHAT, "--workers", "0", "--no-report")
     ran = other.run("worker", office.suite, "--workers", "1", "--idle", "60")
     assert ran.code == 2

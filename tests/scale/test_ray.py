@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cluster import wait_for
-from running import Ran, command, finished, statuses
+from running import ROOT, Ran, command, finished, statuses
 
 pytest.importorskip("ray", reason="needs the extra `ray`")
 WHAT = ("run", "toy", "--no-report", "--engine", "ray", "--workers", "2", "--cpus-per-trial", "0.5")
@@ -19,7 +21,7 @@ def test_ray_places_the_workers_and_the_queue_decides(project: Path) -> None:
     slow = ("--scale", "long", "--where", "experiment=grid,lr=0.1", "--checkpoint-every", "0.3")
     process = command(*WHAT, *slow, RETABLE_HEARTBEAT="1")
     wait_for(lambda: statuses(project).count("RUNNING") == 2 or process.poll() is not None)
-    assert _listening(process.pid) <= {"127.0.0.1", "::1"}
+    assert _listening(process.pid) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     (victim, *_) = _actors(process.pid)
     os.kill(victim, signal.SIGKILL)
     _, err = process.communicate(timeout=240)
@@ -61,6 +63,34 @@ def test_two_nodes_on_one_machine(project: Path) -> None:
         assert len(finished(project)) == 4
     finally:
         cluster.shutdown()
+
+
+FRACTIONS = """
+import sys, ray
+from bench import ray_engine
+ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+share = ray_engine.Share(cpus=0.5, gpus=0.5)
+say = "import os, sys, time; sys.stderr.write(os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(1)"
+crew = ray_engine._Crew(ray, share, [sys.executable, "-c", say], {}, ".")
+for _ in range(3):
+    crew.hire()
+answers = list(crew._there)
+done, waiting = ray.wait(answers, num_returns=3, timeout=20)
+for answer in done:
+    crew._there.pop(answer)  # as its watch does: the actor ends, and gives its share back
+print(ray_engine._fit(ray, share), len(done), len(waiting), ray.get(answers))
+"""
+
+
+@pytest.mark.slow
+def test_two_trials_share_a_gpu_and_a_third_waits(tmp_path: Path) -> None:
+    """The GPU is declared, not there: what Ray counts, and what it lets a worker see, is the same."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        [sys.executable, "-c", FRACTIONS], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == "2 2 1 [(0, '0'), (0, '0'), (0, '0')]"
 
 
 def test_more_than_there_is_is_an_error_of_one_line(project: Path, bench: Callable[..., Ran]) -> None:
