@@ -42,9 +42,20 @@ def is_sql(uri: str) -> bool:
     return uri.startswith(("sqlite:", "postgresql:", "postgresql+"))
 
 
+_made: set[str] = set()
+"""PostgreSQL databases that have been seen with MLflow's tables."""
+
+
 def exists(uri: str) -> bool:
-    """Whether the store can hold anything yet (an SQLite file may not have been made)."""
-    return not uri.startswith("sqlite:") or _sqlite_path(uri).is_file()
+    """Whether the store can hold anything yet: an SQLite file may not have been made, a database's tables neither."""
+    if uri.startswith("sqlite:"):
+        return bool(_sqlite_path(uri).is_file())
+    if not is_sql(uri) or uri in _made:
+        return True
+    ((there,),) = _query(uri, "SELECT to_regclass('experiments') IS NOT NULL", {})
+    if there:
+        _made.add(uri)
+    return bool(there)
 
 
 def runs(uri: str, experiments: Sequence[str], *, trial: str | None = None, running: bool = False) -> list[Run]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cluster import Machine, Seen, wait_for
 from running import Ran
-from servers import PASSWORD, MlflowServer
+from servers import PASSWORD, MlflowServer, Postgres
 
 WHAT = ("--scale", "long", "--where", "experiment=grid,method=plain,lr=0.1|0.01,seed=0", "--set", "pause=0.03")
 PACE = ("--checkpoint-every", "0.3")
@@ -60,6 +60,18 @@ def test_a_trial_killed_on_one_machine_goes_on_from_its_checkpoint_on_another(
     why = reader.run("why", reader.suite, next(iter(done)), *WHAT[:2], *WHAT[4:])
     assert why.code == 0 and "FACTOR" in why.out, why.out
     assert _with_password([tmp_path, shared_mlflow.folder], storage=office.storage) == []
+
+
+def test_a_postgresql_database_holds_results_without_a_server(
+    project: Path, postgres: Postgres, bench: Callable[..., Ran]
+) -> None:
+    """Made by the first command; until then there is nothing in it, which is no error."""
+    stores = ("--tracking-uri", postgres.fresh("results"))
+    assert bench("status", "toy", *stores).code == 0
+    ran = bench("run", "toy", "--where", "experiment=grid,seed=0,lr=0.1", *stores, "--storage", postgres.fresh("own"))
+    assert ran.code == 0 and "2 trials in" in ran.err, ran.err
+    again = bench("run", "toy", "--where", "experiment=grid,seed=0,lr=0.1", *stores, "--no-report")
+    assert again.code == 0 and "0 trials to run, 2 done already" in again.err
 
 
 def _edit(machine: Machine) -> None:
