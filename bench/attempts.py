@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from bench import status, store, tracking, training
+from bench import owners, store, tracking, training
 from bench.orders import Orders
 from bench.plan import Trial
 from bench.stores import experiment_name
@@ -28,7 +28,7 @@ def close_abandoned(uri: str, runs: Iterable[store.Run], found: optuna.Study) ->
     for run in running:
         name, _, number = run.tags.get("retable.optuna", "").rpartition(":")
         given_up = name == found.study_name and states.get(int(number), TrialState.RUNNING).is_finished()
-        if given_up or status.is_dead(run.tags.get("retable.owner", "")):
+        if given_up or owners.is_dead(run.tags.get("retable.owner", "")):
             tracking.terminate(uri, run.id, "KILLED", reason="its process died")
             closed.append(run)
     return closed

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import status
+from bench import owners
 from bench.stores import Stores, redact
 
 _RUN = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -28,7 +28,7 @@ class Outbox:
         if not _RUN.fullmatch(run_id):
             raise ValueError(f"'{run_id}' is no run id")
         self._path = folder / f"{run_id}.jsonl"
-        self._head = json.dumps({"owner": status.owner(), "tracking": redact(stores.tracking)}) + "\n"
+        self._head = json.dumps({"owner": owners.owner(), "tracking": redact(stores.tracking)}) + "\n"
         self._file = self._path.open("w", encoding="utf-8")
         self._empty = False
         self.clear()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from bench import fingerprint, store
+from bench.owners import is_dead
 from bench.plan import Trial
 from bench.schema import Suite
 from bench.stores import Stores, experiment_name
@@ -78,35 +76,3 @@ def _status(runs: Sequence[store.Run], digest: str, stale_counts: bool) -> Statu
     if failed:
         return Status("failed", False, failed[-1], failed[-1].tags.get("retable.reason", ""))
     return Status("missing", False, None)
-
-
-def owner() -> str:
-    """This process, as `host:pid:start`; the start time tells it from a later process of the same number."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
-
-
-def is_dead(owner: str) -> bool:
-    """Whether the owner was a process of this machine that is gone. Of other machines nothing is known: False."""
-    host, _, rest = owner.rpartition(":")[0].partition(":")
-    start = owner.rpartition(":")[2]
-    if host != socket.gethostname() or not rest.isdigit():
-        return False
-    return _started(int(rest)) != start
-
-
-def _started(pid: int) -> str:
-    """When a process started, in ticks since boot where the kernel tells (a clock that is set does not move them)."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return "gone"
-    else:
-        state, *fields = stat.rpartition(")")[2].split()
-        return "gone" if state in "ZX" else fields[18]
-    import psutil
-
-    try:
-        return str(int(psutil.Process(pid).create_time()))
-    except psutil.Error:
-        return "gone"

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import optuna
 
-from bench import fingerprint, orders, patience, status, store, study, tracking, versions
+from bench import fingerprint, orders, owners, patience, status, store, study, tracking, versions
 from bench.board import Board, Progress, fill, runs_of, withdraw
 from bench.options import Options, RunError
 from bench.orders import Orders
@@ -118,7 +118,7 @@ def sweep(stores: Stores, experiments: Sequence[str], queues: Mapping[str, study
     swept = 0
     for run in store.runs(stores.tracking, experiments, running=True):
         name, _, number = run.tags.get("retable.optuna", "").rpartition(":")
-        dead = status.is_dead(run.tags.get("retable.owner", ""))
+        dead = owners.is_dead(run.tags.get("retable.owner", ""))
         if dead or (name in by_study and by_study[name].given_up(int(number))):
             tracking.terminate(stores.tracking, run.id, "KILLED", reason="its process died")
             if dead and name in by_study:
@@ -259,7 +259,7 @@ def _buried(child: Child, board: Board, queues: Mapping[str, study.Queue], store
         gave_up = found.state(trial) == "failed"
         running = runs_of(board.trials[trial], stores) if trial in board.trials else []
         for run in (r for r in running if r.status == "RUNNING"):
-            if status.is_dead(run.tags.get("retable.owner", "")):
+            if owners.is_dead(run.tags.get("retable.owner", "")):
                 end = "FAILED" if gave_up else "KILLED"
                 tracking.terminate(stores.tracking, run.id, end, outcome="failed", reason=f"its worker died: {how}")
         if gave_up:

@@ -32,7 +32,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException as MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from bench import locks, outbox, patience, status, store
+from bench import locks, outbox, owners, patience, store
 from bench.plan import Trial
 from bench.store import Run
 from bench.stores import StoreError, Stores, redact
@@ -300,7 +300,7 @@ class Recorder:
 def deliver(stores: Stores) -> int:
     """Send the metrics that dead processes of this machine left on disk; how many there were."""
     sent = 0
-    for left in outbox.left(stores, status.is_dead):
+    for left in outbox.left(stores, owners.is_dead):
         points = [Metric(key, value, stamp, step) for key, value, stamp, step in left.points()]
         try:
             for start in range(0, len(points), BATCH):

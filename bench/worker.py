@@ -26,7 +26,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from bench import attempts, patience, status, store, study, tracking, training, versions
+from bench import attempts, owners, patience, store, study, tracking, training, versions
 from bench.orders import Orders
 from bench.plan import Trial
 from bench.schema import Experiment, Range
@@ -102,7 +102,7 @@ def _facts(orders: Orders) -> dict[str, str]:
 
     torch.set_num_threads(orders.threads)
     facts = {
-        "retable.owner": status.owner(),
+        "retable.owner": owners.owner(),
         "retable.threads": str(orders.threads),
         "retable.device": orders.device,
         "retable.torch": torch.__version__,
