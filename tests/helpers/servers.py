@@ -56,6 +56,12 @@ class Postgres:
             user = "postgres" if "postgres" in names else "nobody"
             shutil.chown(self.folder, user)
             self._as = ["runuser", "-u", user, "--"]
+            if subprocess.run([*self._as, str(programs / "initdb"), "-V"], capture_output=True, check=False).returncode:
+                # The wheel, in an environment in root's own folders, into which nobody else may look.
+                wheel = programs.parents[1]
+                for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+                    shutil.copytree(part, self.folder / "programs" / part.name)
+                self._programs = self.folder / "programs" / wheel.name / programs.relative_to(wheel)
         secret = self.folder / "password"
         secret.write_text(self.password)
         secret.chmod(0o644)

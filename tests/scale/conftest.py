@@ -14,7 +14,7 @@ from servers import MlflowServer, Postgres, postgres_programs
 def postgres() -> Iterator[Postgres]:
     pytest.importorskip("psycopg", reason="needs the extra `postgres`")
     if postgres_programs() is None:
-        pytest.skip("needs PostgreSQL's server programs: apt-get install postgresql")
+        pytest.skip("needs PostgreSQL's server programs: pip install pgserver, or apt-get install postgresql")
     server = Postgres()
     yield server
     server.end()
