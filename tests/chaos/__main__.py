@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -39,6 +40,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of when and whom")
     growth.options(parser)
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no server and no worker behind
     if "growth" in given.what:
         growth.run(given)
         return 0

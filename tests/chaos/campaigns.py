@@ -80,6 +80,7 @@ class Place:
 
     def __init__(self, folder: Path, template: Path, cluster: bool):
         self.folder, self.template, self.rounds = folder, template, 0
+        self.machines: list[Machine] = []
         self.postgres = Postgres() if cluster else None
         self.mlflow = MlflowServer(folder / "server", template) if cluster else None
 
@@ -94,9 +95,9 @@ class Place:
                 beside.unlink()
             shutil.copy(self.template, self.mlflow.database)
             self.mlflow.start()
-            machine = Machine(folder / "m", self.mlflow.uri, self.postgres.fresh(f"round{self.rounds}"))
+            machine = self._made(Machine(folder / "m", self.mlflow.uri, self.postgres.fresh(f"round{self.rounds}")))
             return machine, Seen(self.mlflow.database, "toy")
-        machine = Machine(folder / "m", "", "")
+        machine = self._made(Machine(folder / "m", "", ""))
         stores = machine.project / "mlruns"
         stores.mkdir()
         shutil.copy(self.template, stores / "mlflow.db")
@@ -105,9 +106,16 @@ class Place:
 
     def beside(self, machine: Machine, label: str) -> Machine:
         """Another machine with the same stores."""
-        return Machine(machine.folder.with_name(label), machine.tracking, machine.storage)
+        return self._made(Machine(machine.folder.with_name(label), machine.tracking, machine.storage))
+
+    def _made(self, machine: Machine) -> Machine:
+        self.machines.append(machine)
+        return machine
 
     def end(self) -> None:
+        """Leave no process behind."""
+        for machine in self.machines:
+            machine.end()
         if self.postgres and self.mlflow:
             self.mlflow.stop()
             self.postgres.end()

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,17 +60,17 @@ def _machine(store: str) -> Iterator[Machine]:
     """A machine whose two stores are SQLite files, or databases of one PostgreSQL server."""
     from tests.chaos.__main__ import empty_store
 
-    with tempfile.TemporaryDirectory(prefix="retable-growth-") as temporary:
-        folder = Path(temporary)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="retable-growth-")))
         if store == "sqlite":
             shutil.copy(empty_store(folder), folder / "mlflow.db")
-            yield Machine(folder / "m", f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db")
-            return
-        server = Postgres()
-        try:
-            yield Machine(folder / "m", server.fresh("mlflow"), server.fresh("optuna"))
-        finally:
-            server.end()
+            machine = Machine(folder / "m", f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db")
+        else:
+            server = Postgres()
+            stack.callback(server.end)
+            machine = Machine(folder / "m", server.fresh("mlflow"), server.fresh("optuna"))
+        stack.callback(machine.end)
+        yield machine
 
 
 def _words(trials: int) -> tuple[str, ...]:

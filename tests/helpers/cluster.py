@@ -78,6 +78,12 @@ class Machine:
             os.kill(pid, signal.SIGKILL)
         process.wait()
 
+    def end(self) -> None:
+        """Power-cut what still runs."""
+        for process in self.started:
+            if process.poll() is None:
+                self.power_cut(process)
+
 
 @dataclass(frozen=True)
 class Seen:

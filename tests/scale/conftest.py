@@ -44,6 +44,4 @@ def machines(
 
     yield make
     for machine in made:
-        for process in machine.started:
-            if process.poll() is None:
-                machine.power_cut(process)
+        machine.end()

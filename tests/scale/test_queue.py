@@ -29,7 +29,7 @@ found.optimize(objective, n_trials=1000)
 """
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"])
 def test_eight_writers_claim_each_trial_once(tmp_path: Path, postgres: Postgres, kind: str) -> None:
     url = f"sqlite:///{tmp_path / 'optuna.db'}" if kind == "sqlite" else postgres.fresh("eight")
     stores = locate(tmp_path, storage=url)
