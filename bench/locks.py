@@ -46,6 +46,8 @@ def held(stores: Stores, name: str) -> Iterator[None]:
         except OperationalError as error:
             what = "the queue" if servers[0] == stores.storage else "the tracking store"
             said = redact(str(error.orig)).strip().splitlines()
-            raise StoreError(f"{what} {redact(servers[0])} cannot be used: {said[0] if said else error!r}") from None
+            raise StoreError(
+                f"{what} {redact(servers[0])} cannot be used: {said[0] if said else repr(error)}"
+            ) from None
         with connection:
             yield

@@ -204,7 +204,7 @@ def explained(url: str) -> Iterator[None]:
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
         said = redact(str(getattr(cause, "orig", None) or cause)).strip().splitlines()
-        raise StoreError(f"the queue {redact(url)} cannot be used: {said[0] if said else cause!r}") from None
+        raise StoreError(f"the queue {redact(url)} cannot be used: {said[0] if said else repr(cause)}") from None
 
 
 Space = dict[str, list[Any]]

@@ -78,7 +78,9 @@ def explained(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, requests.RequestException) as error:
         said = redact(str(error)).strip().splitlines()
-        raise StoreError(f"the tracking store {redact(uri)} cannot be used: {said[0] if said else error!r}") from None
+        raise StoreError(
+            f"the tracking store {redact(uri)} cannot be used: {said[0] if said else repr(error)}"
+        ) from None
 
 
 @cache

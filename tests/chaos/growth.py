@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
@@ -171,10 +172,13 @@ def _note(file: Path, store: str, result: dict[str, Any]) -> None:
 
 
 STYLES = {"sqlite": ("SQLite", "-"), "postgresql": ("PostgreSQL", "--")}
+COMMANDS = ("plan", "status", "report", "run again")
+FEW = 4000
+"""Up to so many trials done, the numbers of workers are compared."""
 
 
 def draw(found: Sequence[dict[str, Any]], path: Path) -> None:
-    """Three panels against the number of trials done: milliseconds a trial, seconds of commands, memory."""
+    """Four panels: milliseconds a trial against trials done, and by number of workers; seconds of commands; memory."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -182,33 +186,34 @@ def draw(found: Sequence[dict[str, Any]], path: Path) -> None:
     import matplotlib.pyplot as plt
     import seaborn as sns
 
+    figure, panels = plt.subplots(2, 2, figsize=(9, 7.2), layout="constrained")
+    (pace, by_workers), (reading, memory) = panels
     colours = sns.color_palette("colorblind")
-    figure, (pace, reading, memory) = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
-    workers = sorted({e["workers"] for e in found if e["what"] == "add"})
-    for store, (label, line) in STYLES.items():
+
+    def line(axes: Any, points: Sequence[tuple[float, float]], name: str, style: str, colour: Any) -> None:
+        if points:
+            axes.plot(*zip(*sorted(points), strict=True), style, color=colour, marker="o", markersize=3, label=name)
+
+    for (store, (label, style)), colour in zip(STYLES.items(), colours, strict=False):
         added = [e for e in found if e["store"] == store and e["what"] == "add"]
-        for number, colour in zip(workers, colours, strict=False):
-            points = sorted(p for e in added if e["workers"] == number for p in e["ms per trial"])
-            if points:
-                name = f"{label}, {number} worker{'s' * (number > 1)}"
-                pace.plot(*zip(*points, strict=True), line, color=colour, marker="o", markersize=3, label=name)
-        reads = sorted((e for e in found if e["store"] == store and e["what"] == "read"), key=lambda e: e["trials"])
-        for command, colour in zip(("plan", "status", "report", "run again"), colours, strict=False):
+        base = [e for e in added if e["workers"] == BASE_WORKERS]
+        line(pace, [tuple(p) for e in base for p in e["ms per trial"]], label, style, colour)
+        few = [e for e in added if STAGES[0] <= e["before"] < FEW and e["trials"] < FEW]
+        each = [(e["workers"], median(ms for _, ms in e["ms per trial"])) for e in few]
+        line(by_workers, each, label, style, colour)
+        reads = [e for e in found if e["store"] == store and e["what"] == "read"]
+        for command, shade in zip(COMMANDS, colours, strict=False):
             points = [(e["trials"], e["seconds"][command]) for e in reads]
-            if points:
-                name = f"{command}, {label}"
-                reading.plot(*zip(*points, strict=True), line, color=colour, marker="o", markersize=3, label=name)
-        for who, colour in zip(("command", "worker"), colours, strict=False):
-            key = f"MiB of {'the' if who == 'command' else 'a'} {who}"
-            points = sorted((e["trials"], e[key]) for e in added if e["workers"] == BASE_WORKERS)
-            if points:
-                name = f"{who}, {label}"
-                memory.plot(*zip(*points, strict=True), line, color=colour, marker="o", markersize=3, label=name)
-    pace.set(title="Time a trial", xlabel="trials done", ylabel="ms, all workers together", ylim=(0, None))
-    reading.set(title="Commands", xlabel="trials done", ylabel="s", xscale="log", ylim=(0, None))
-    memory.set(title="Memory at most", xlabel="trials done", ylabel="MiB", xscale="log", ylim=(0, None))
-    for axes in (pace, reading, memory):
-        axes.legend(frameon=False, fontsize="x-small")
+            line(reading, points, f"{command}, {label}", style, shade)
+        for who, shade in (("the command", colours[0]), ("a worker", colours[1])):
+            line(memory, [(e["trials"], e[f"MiB of {who}"]) for e in base], f"{who}, {label}", style, shade)
+    pace.set(title=f"Time a trial, {BASE_WORKERS} workers", xlabel="trials done", ylabel="ms")
+    by_workers.set(title="Time a trial, by workers on two cores", xlabel="workers", ylabel="ms", xticks=[1, 2, 4, 8])
+    reading.set(title="Commands that read", xlabel="trials done", ylabel="s", xscale="log")
+    memory.set(title="Memory at most", xlabel="trials done", ylabel="MiB", xscale="log")
+    for axes in panels.flat:
+        axes.set_ylim(0, None)
+        axes.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=2)
         sns.despine(ax=axes)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)

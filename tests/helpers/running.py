@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -28,13 +29,15 @@ class Ran:
 
 
 def command(*args: str, **variables: str) -> subprocess.Popen[str]:
-    """Start `bench ARGS` in the working directory."""
+    """Start `bench ARGS` in the working directory. It hears Ctrl-C, also where the tests run in the background of a
+    shell, which has what it starts there ignore it."""
     return subprocess.Popen(
         [sys.executable, "-m", "bench", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
