@@ -234,31 +234,33 @@ def torn(place: Place, count: int, dice: random.Random) -> Verdict:
         machine, seen = place.fresh()
         command = Command(machine, ("run", *WHAT, "--workers", "2"))
         artifacts = machine.project / "mlruns" / "artifacts"
+        dead: set[str] = set()
         while command.alive and verdict.faults < count:
-            wait_for(lambda c=command, seen=seen: not c.alive or len(_torn_ready(seen)) > 0)  # type: ignore[misc]
+            wait_for(lambda c=command, s=seen, d=dead: not c.alive or _with_two(s, d))  # type: ignore[misc]
             time.sleep(dice.uniform(0.0, 1.5))
             if not command.alive:
                 break
             command.kill(workers_too=True)
-            for run, path in _torn_ready(seen):
+            for run, path in _with_two(seen, dead):
                 for file in artifacts.rglob(f"{run}/artifacts/{path}"):
                     data = file.read_bytes()
                     cut = dice.randrange(len(data))
                     file.write_bytes(data[:cut] + (b"" if dice.random() < 0.5 else bytes(len(data) - cut)))
                     verdict.faults += 1
+                dead.add(run)
             command.start()
         command.ends_well()
         verdict.add(machine, seen, expected)
     return verdict
 
 
-def _torn_ready(seen: Seen) -> list[tuple[str, str]]:
-    """(run, newest checkpoint) of the running trials that have two."""
+def _with_two(seen: Seen, dead: set[str]) -> list[tuple[str, str]]:
+    """(run, newest checkpoint) of the running trials that have two, those of `dead` processes aside."""
     rows = seen.rows(
         "SELECT r.run_uuid, t.value FROM runs r JOIN tags t ON t.run_uuid = r.run_uuid "
         "WHERE t.key = 'retable.checkpoint' AND r.status = 'RUNNING'"
     )
-    return [(run, told.split()[0]) for run, told in rows if "\n" in told]
+    return [(run, told.split()[0]) for run, told in rows if "\n" in told and run not in dead]
 
 
 def restarts(place: Place, count: int, dice: random.Random) -> Verdict:
@@ -299,14 +301,14 @@ def disk(place: Place, count: int, dice: random.Random) -> Verdict:
     """A file system of a few KiB for the artifacts (checkpoints too), or for everything with the databases, that is
     full in mid-run; later it is larger, and the command is given again. Needs the right to mount one."""
     expected, verdict = calm(place), Verdict()
-    while verdict.faults < count:
+    for _ in range(count):
         machine, seen = place.fresh()
         stores = machine.project / "mlruns"
         everything = dice.random() < 0.5
         full = stores if everything else stores / "artifacts"
         empty = (stores / "mlflow.db").read_bytes()
         full.mkdir(exist_ok=True)
-        size = len(empty) // 1024 + dice.randrange(150, 700) if everything else dice.randrange(8, 120)
+        size = len(empty) // 1024 + dice.randrange(150, 500) if everything else dice.randrange(8, 80)
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", full], check=True)
         try:
             if everything:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,7 +71,12 @@ class Machine:
         import psutil
 
         children = psutil.Process(process.pid).children(recursive=True)
-        return [c.pid for c in children if "bench.worker" in " ".join(c.cmdline())]
+        found = []
+        for child in children:
+            with suppress(psutil.Error):  # it has just ended
+                if "bench.worker" in " ".join(child.cmdline()):
+                    found.append(child.pid)
+        return found
 
     def power_cut(self, process: subprocess.Popen[str]) -> None:
         """Everything of a command ends at once, as if its machine had lost power."""
