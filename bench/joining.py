@@ -40,6 +40,11 @@ def serve(file: SuiteFile, stores: Stores, options: Options, *, scale: str, idle
     It ends at once, with what differs in `unfit`, when all that waits was planned with other code or packages.
     Raises `StoreError` for a store that does not answer, `RunError` if workers cannot start.
     """
+    with tracking.explained(stores.tracking), study.explained(stores.storage):
+        return _serve(file, stores, options, scale=scale, idle=idle, mixed=mixed)
+
+
+def _serve(file: SuiteFile, stores: Stores, options: Options, *, scale: str, idle: float, mixed: bool) -> Served:
     experiments = file.suite.experiments
     ids = tracking.prepare(
         stores, {experiment_name(file.suite.suite, n): orders.about_of(file, n) for n in experiments}

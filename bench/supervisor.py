@@ -59,8 +59,16 @@ def run(
 ) -> bool:
     """Run the chosen trials that are not done yet. True if it ran to the end, False if it was interrupted.
 
-    planned: every trial of the suite at this scale (their values make up each study's space).
+    planned: every trial of the suite at this scale (their values make up each study's space). Raises `StoreError` for a
+    store that cannot be used or written, `RunError` if workers cannot start.
     """
+    with tracking.explained(stores.tracking), study.explained(stores.storage):
+        return _run(file, planned, chosen, stores, options, show)
+
+
+def _run(
+    file: SuiteFile, planned: Sequence[Trial], chosen: Sequence[Trial], stores: Stores, options: Options, show: Progress
+) -> bool:
     codes = orders.codes_of(file)
     digests = {name: fingerprint.digest(code) for name, code in codes.items()}
     names = sorted({t.experiment for t in planned}, key=list(file.suite.experiments).index)
@@ -101,14 +109,13 @@ def run(
         mlflow={n: ids[experiment_name(file.suite.suite, n)] for n in names},
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what Slurm sends before the end
-    with tracking.explained(stores.tracking), study.explained(stores.storage):
-        try:
-            _loop(board, queues, stores, digests, told, options, show)
-            tracking.deliver(stores)
-            sweep(stores, list(about), queues)
-        finally:
-            show.end()
-            withdraw(board, queues)
+    try:
+        _loop(board, queues, stores, digests, told, options, show)
+        tracking.deliver(stores)
+        sweep(stores, list(about), queues)
+    finally:
+        show.end()
+        withdraw(board, queues)
     return not board.interrupted
 
 
