@@ -32,6 +32,7 @@ def run(
     seeds: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     workers: int | None = None,
+    ranks: int = 1,
     device: str = "auto",
     fail_fast: bool = False,
     stale: bool = False,
@@ -43,6 +44,8 @@ def run(
 ) -> tuple[bool, list[tuple[Trial, Status]]]:
     """Run the trials of a suite that are not done yet; on Ray, if `share` says what each trial gets there.
 
+    workers: trials at a time; default: as many as there are cores for, or one on GPUs. ranks: processes that share each
+    trial whose task can be shared.
     Returns whether it ran to the end (False: interrupted), and every chosen trial with its status.
     Raises SuiteError, PlanError, or RunError (data is missing, workers cannot start).
     """
@@ -62,22 +65,15 @@ def run(
 
     from bench import supervisor  # MLflow and Optuna: a run with nothing to do never waits for their import
 
-    device = pick_device(device)
-    count = (cores() if device == "cpu" else 1) if workers is None else workers
-    options = Options(
-        workers=count,
-        threads=max(1, cores() // max(1, count)),
-        device=device,
-        fail_fast=fail_fast,
-        stale=stale,
-        checkpoint_seconds=checkpoint_seconds,
+    options = replace(
+        options_of(workers, ranks, device), fail_fast=fail_fast, stale=stale, checkpoint_seconds=checkpoint_seconds
     )
     if share is None:
         ended = supervisor.run(file, planned, chosen, place, options, show)
     else:
         from bench import ray_engine
 
-        crew = ray_engine.workers(file, place, share, scale=scale, checkpoint_seconds=checkpoint_seconds)
+        crew = ray_engine.workers(file, place, share, scale=scale, ranks=ranks, checkpoint_seconds=checkpoint_seconds)
         with crew as count:
             show.note(f"{count} workers on Ray, {share.cpus:g} cores and {share.gpus:g} GPUs each")
             ended = supervisor.run(file, planned, chosen, place, replace(options, workers=0), show)
@@ -128,6 +124,16 @@ def report(
         except (suite.SuiteError, ledger.LedgerError) as error:
             warnings.warn(f"{folder / 'README.md'} was not written: {error}", stacklevel=2)
     return page
+
+
+def options_of(workers: int | None, ranks: int, device: str) -> Options:
+    """Workers, threads and device for this machine; None: as many workers as it has room for. Raises `RunError`."""
+    from bench.ranks import fits
+
+    chosen = pick_device(device)
+    count = (max(1, cores() // ranks) if chosen == "cpu" else 1) if workers is None else workers
+    fits(chosen, count, ranks)
+    return Options(count, max(1, cores() // max(1, count * ranks)), chosen, ranks=ranks)
 
 
 def cores() -> int:

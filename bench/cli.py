@@ -160,6 +160,7 @@ def plan(selection: Selection, workers: int | None, as_json: bool) -> None:
 @_selecting(SUITE, SCALE, WHERE, ONLY, SEEDS, SET, TRACKING)
 @STORAGE
 @click.option("--workers", type=click.IntRange(0, 512), help="processes [default: one a core on a CPU, one on a GPU]")
+@cli_worker.RANKS
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
 @click.option("--fail-fast", is_flag=True, help="stop at the first failed trial")
 @click.option("--stale", is_flag=True, help="run finished trials again whose code has changed")
@@ -170,6 +171,7 @@ def run(
     selection: Selection,
     storage: str | None,
     workers: int | None,
+    ranks: int,
     device: str,
     fail_fast: bool,
     stale: bool,
@@ -190,6 +192,7 @@ def run(
             where=selection.where,
             only=selection.only,
             workers=workers,
+            ranks=ranks,
             device=device,
             fail_fast=fail_fast,
             stale=stale,

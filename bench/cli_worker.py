@@ -5,9 +5,18 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import click
+
+RANKS = click.option(
+    "--ranks",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="processes (with CUDA a GPU each) that share every trial's batches, where its task can",
+)
 
 
 def on_ray(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,6 +53,7 @@ def on_ray(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--tracking-uri", "tracking", help="MLflow tracking store [default: MLFLOW_TRACKING_URI]")
 @click.option("--storage", help="Optuna storage [default: RETABLE_STORAGE]")
 @click.option("--workers", type=click.IntRange(1, 512), help="processes [default: one a core on a CPU, one on a GPU]")
+@RANKS
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
 @click.option("--idle", default=600.0, show_default=True, metavar="SECONDS", help="leave when nothing came for so long")
 @click.option("--checkpoint-every", default=60.0, show_default=True, metavar="SECONDS", help="of a long trial")
@@ -54,6 +64,7 @@ def worker(
     tracking: str | None,
     storage: str | None,
     workers: int | None,
+    ranks: int,
     device: str,
     idle: float,
     checkpoint_every: float,
@@ -66,14 +77,12 @@ def worker(
     """
     from bench import api, joining
     from bench import stores as places
-    from bench.options import Options, RunError
+    from bench.options import RunError
 
     file = api.load_suite(suite)
     try:
         place = places.locate(file.project, tracking, storage)
-        chosen = api.pick_device(device)
-        count = workers or (api.cores() if chosen == "cpu" else 1)
-        options = Options(count, max(1, api.cores() // count), chosen, checkpoint_seconds=checkpoint_every)
+        options = replace(api.options_of(workers, ranks, device), checkpoint_seconds=checkpoint_every)
         served = joining.serve(file, place, options, scale=scale, idle=idle, mixed=mixed)
     except RunError as error:
         raise click.ClickException(str(error)) from None

@@ -11,7 +11,8 @@ class RunError(RuntimeError):
 
 @dataclass(frozen=True)
 class Options:
-    """workers: processes. threads: of each. device: where tasks run. stale: run trials of changed code again."""
+    """workers: trials at a time. ranks: processes that share each trial, where its task can be shared. threads: of each
+    process. device: where tasks run; with ranks the first of them. stale: run trials of changed code again."""
 
     workers: int
     threads: int
@@ -19,3 +20,4 @@ class Options:
     fail_fast: bool = False
     stale: bool = False
     checkpoint_seconds: float = 60.0
+    ranks: int = 1

@@ -46,6 +46,7 @@ class Orders:
     device: str
     threads: int
     checkpoint_seconds: float = 60.0
+    ranks: int = 1
     guest: bool = False
     scale: str = ""
     mixed: bool = False
@@ -81,6 +82,7 @@ def standing(
         device=options.device,
         threads=options.threads,
         checkpoint_seconds=options.checkpoint_seconds,
+        ranks=options.ranks,
     )
 
 

@@ -39,8 +39,12 @@ class Share:
 
 
 @contextmanager
-def workers(file: SuiteFile, stores: Stores, share: Share, *, scale: str, checkpoint_seconds: float) -> Iterator[int]:
+def workers(
+    file: SuiteFile, stores: Stores, share: Share, *, scale: str, ranks: int, checkpoint_seconds: float
+) -> Iterator[int]:
     """Keep workers running on Ray while the caller feeds the queue; how many. Raises `RunError`."""
+    if share.gpus and share.gpus < ranks:
+        raise RunError(f"--ranks {ranks} needs a GPU each: --gpus-per-trial {ranks}, not {share.gpus:g}")
     ray = _ray(share.address)
     ray.init(
         address=share.address or "local",
@@ -56,7 +60,7 @@ def workers(file: SuiteFile, stores: Stores, share: Share, *, scale: str, checkp
         _reachable(ray, stores)
         command = [sys.executable, "-m", "bench", "worker", str(file.path), "--scale", scale, "--workers", "1"]
         command += ["--idle", "1e9", "--checkpoint-every", f"{checkpoint_seconds:g}"]
-        command += ["--device", "cuda" if share.gpus else "cpu"]
+        command += ["--device", "cuda" if share.gpus else "cpu", "--ranks", str(ranks)]
         passed = {k: v for k, v in os.environ.items() if k.startswith(PASSED_ON)}
         passed |= {"MLFLOW_TRACKING_URI": stores.tracking, "RETABLE_STORAGE": stores.storage}
         crew = _Crew(ray, share, command, passed, str(file.project))

@@ -62,6 +62,8 @@ class TaskSpec:
         `apply(model, settings, request, device)` with an `Evaluation.model`, the trial's settings and a
         `Request`; it yields a uint8 array [H, W, 3] for each content, in order, and raises ValueError saying
         what it can't do. Empty: the task's models are not for that.
+    alone: called as `alone(settings, ranks)`: why a trial can't be spread over so many processes, each with its share
+        of every batch; empty if it can, with the losses of a single process. None: such a task's trials never can.
     """
 
     name: str
@@ -71,6 +73,7 @@ class TaskSpec:
     objective: str
     data: Callable[[Any], Sequence[str]]
     apply: str = ""
+    alone: Callable[[Any, int], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,15 @@ class Context:
     seed: the trial's seed. Torch, numpy and random are seeded already, from (seed, trial id);
         use `seed` alone for what trials are to share (data order, evaluation pairs).
     start: the final state of the trial that this one starts `from`, or None.
+    rank, ranks: this process's number and how many train the same trial, joined by torch.distributed's default group.
+        Each takes its share of every batch; number 0's losses are logged, and it alone is evaluated and saved.
     """
 
     device: str
     seed: int
     start: State | None = None
+    rank: int = 0
+    ranks: int = 1
 
 
 @dataclass(frozen=True)

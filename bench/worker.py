@@ -26,7 +26,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from bench import attempts, owners, patience, store, study, tracking, training, versions
+from bench import attempts, owners, patience, ranks, store, study, tracking, training, versions
 from bench.orders import Orders
 from bench.plan import Trial
 from bench.schema import Experiment, Range
@@ -54,6 +54,8 @@ class Worker:
     """MLflow run and Optuna's id of the trial that has just ended, until Optuna has taken its value."""
     unfit: set[str] = field(default_factory=set)
     """Reasons told already why waiting trials are not for this worker."""
+    told: set[str] = field(default_factory=set)
+    """Notes told already."""
 
 
 def main() -> None:
@@ -313,12 +315,6 @@ def _train(
     recorder: tracking.Recorder,
     earlier: list[store.Run],
 ) -> tuple[training.Outcome, Task]:
-    training.seed_all(trial.seed, trial.id)
-    context = Context(worker.orders.device, trial.seed, attempts.start_state(worker.orders, trial))
-    task: Task = load(spec.make)(spec.settings.model_validate(dict(trial.settings)), context)
-    told: Mapping[str, Any] = getattr(task, "facts", {})
-    recorder.tag(**{key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items()})
-    progress = attempts.resume(worker.orders, task, recorder, earlier)
     kept: list[str] = []
 
     def checkpoint(data: bytes, step: int) -> None:
@@ -346,7 +342,24 @@ def _train(
         report_every=experiment.search.report_every if experiment.search else 0,
         checkpoint_seconds=worker.orders.checkpoint_seconds,
     )
-    return training.run(task, hooks, metric, progress), task
+    start = attempts.start_state(worker.orders, trial)
+    with ranks.together(worker.orders, trial, spec, start, lambda text: _tell_once(worker, text)) as count:
+        training.seed_all(trial.seed, trial.id)
+        context = Context(worker.orders.device, trial.seed, start, ranks=count)
+        task: Task = load(spec.make)(spec.settings.model_validate(dict(trial.settings)), context)
+        told: Mapping[str, Any] = getattr(task, "facts", {})
+        recorder.tag(**{key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items()})
+        progress = attempts.resume(worker.orders, task, recorder, earlier)
+        if count > 1:
+            recorder.tag(ranks=str(count))
+            ranks.follow(task, progress)
+        return training.run(task, hooks, metric, progress), task
+
+
+def _tell_once(worker: Worker, text: str) -> None:
+    if text not in worker.told:
+        worker.told.add(text)
+        worker.emit("note", text=text)
 
 
 def _conclude(

@@ -239,8 +239,31 @@ def _labelled_images(settings: Classification) -> Sequence[str]:
     return [settings.data]
 
 
+def _segmentation_alone(settings: Supervised, ranks: int) -> str:
+    if settings.hard_pixels < 1:
+        return "hard_pixels picks among the pixels of the whole batch"
+    if settings.compile == "on":
+        return "its network is compiled, which was never tried with shared batches"
+    return f"a batch of {settings.batch_size} does not divide among them" if settings.batch_size % ranks else ""
+
+
+def _pretraining_alone(settings: Classification, ranks: int) -> str:
+    part = settings.micro_batch or settings.batch_size
+    if settings.batch_size % part:
+        return f"its last batch of gradients is smaller than micro_batch ({part})"
+    return f"batches of {part}, mixed in pairs, do not divide among them" if part % (2 * ranks) else ""
+
+
 TASKS = [
-    TaskSpec("waste_segmentation", Supervised, "models.fanet.tasks:supervised", SUPERVISED, "quality/miou", _frames),
+    TaskSpec(
+        "waste_segmentation",
+        Supervised,
+        "models.fanet.tasks:supervised",
+        SUPERVISED,
+        "quality/miou",
+        _frames,
+        alone=_segmentation_alone,
+    ),
     TaskSpec(
         "waste_segmentation_cct", CrossConsistency, "models.fanet.tasks:cct", CCT, "quality/miou", _frames_and_more
     ),
@@ -254,6 +277,7 @@ TASKS = [
         CLASSIFICATION,
         "quality/top1",
         _labelled_images,
+        alone=_pretraining_alone,
     ),
     TaskSpec("waste_network_cost", Cost, "models.fanet.cost:make", COST, "cost/parameters", lambda settings: []),
     TaskSpec(

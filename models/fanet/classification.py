@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +25,7 @@ from torch import Tensor
 from bench.data import imagefolder, vision
 from bench.data.decode import read_rgb
 from bench.task import Context, Evaluation, State
+from models import parallel
 from models.fanet import Classification, networks, optim, stream
 
 EVALUATION_BATCH = 64
@@ -39,6 +40,10 @@ class ClassificationTask:
         self.per_epoch = max(1, len(train.files) // settings.batch_size)
         self.steps = settings.epochs * self.per_epoch
         self.network = networks.classifier(settings, len(train.classes))
+        self.seed, self.rank, self.ranks, places = context.seed, context.rank, context.ranks, None
+        if self.ranks > 1:
+            parallel.synchronise_(self.network)
+            places = mirrored(settings.batch_size, settings.micro_batch, self.rank, self.ranks)
         networks.to_device(self.network, context.device)
         decayed = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim <= 1]  # norms and biases
@@ -47,15 +52,17 @@ class ClassificationTask:
             lr=settings.lr,
             fused=True,
         )
-        self.batches = stream.Stream(Batches(train, settings, context.seed), self.steps, settings.workers)
+        self.batches = stream.Stream(Batches(train, settings, context.seed, places), self.steps, settings.workers)
 
     def step(self, index: int) -> Mapping[str, Tensor]:
         s = self.settings
         optim.set_rate(self.optimizer, self.rate(index))
+        if self.ranks > 1:
+            parallel.reseed(self.seed, index, self.rank)
         images, targets = self.batches[index]
         self.network.train()
         self.optimizer.zero_grad()
-        size = s.micro_batch or len(images)
+        size = s.micro_batch // self.ranks or len(images)
         total = torch.zeros((), device=self.device)
         for first in range(0, len(images), size):
             part_B3SS = images[first : first + size].to(self.device, memory_format=torch.channels_last)
@@ -65,6 +72,9 @@ class ClassificationTask:
             loss = -(target_BK * scores.float().log_softmax(1)).sum() / len(images)
             loss.backward()
             total += loss.detach()
+        if self.ranks > 1:
+            parallel.average_gradients_(self.optimizer)
+            parallel.average_([total])
         self.optimizer.step()
         return {"loss/total": total}
 
@@ -104,20 +114,26 @@ class ClassificationTask:
 class Batches:
     """Training batches as a function of the step: float32 images [B, 3, S, S] and label weights [B, K].
 
-    seed: of order and augmentation.
+    seed: of order and augmentation. places: those of each batch that are made; None: all. A place is mixed with the
+    one that mirrors it (`mirrored`), and what is drawn for an image does not depend on the others.
     """
 
     listing: imagefolder.Listing
     settings: Classification
     seed: int
+    places: Sequence[int] | None = None
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         s = self.settings
         picked = stream.chosen(step, s.batch_size, len(self.listing.files), self.seed)
         transform = _transform(s.image_size, True, s.augment, s.crop_share)
+        places = range(len(picked)) if self.places is None else self.places
+        images = []
+        for place in places:
+            with _seeded(self.seed, step, place):
+                images.append(transform(read_rgb(self.listing.files[picked[place]])))
         with _seeded(self.seed, step):
-            images = torch.stack([transform(read_rgb(self.listing.files[i])) for i in picked])
-            return self._mixed(images, torch.tensor([self.listing.labels[i] for i in picked]))
+            return self._mixed(torch.stack(images), torch.tensor([self.listing.labels[picked[p]] for p in places]))
 
     def _mixed(self, images_B3SS: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         s, classes = self.settings, len(self.listing.classes)
@@ -129,6 +145,16 @@ class Batches:
             return mixed, targets.float()
         hot = F.one_hot(labels_B, classes).float()
         return images_B3SS, hot * (1 - s.smoothing) + s.smoothing / classes
+
+
+def mirrored(batch: int, micro_batch: int, rank: int, ranks: int) -> list[int]:
+    """The places of a batch that process `rank` of `ranks` takes: with each the one that mirrors it, since mixing adds
+    a batch to its reverse, and of each `micro_batch` (0: the whole) as many. `ranks` pairs divide a micro-batch."""
+    part = micro_batch or batch
+    half = part // (2 * ranks)
+    first = [rank * half + i for i in range(half)]
+    own = first + [part - 1 - i for i in reversed(first)]
+    return [start + i for start in range(0, batch, part) for i in own]
 
 
 @lru_cache(maxsize=4)

@@ -76,18 +76,20 @@ class Batches:
     """Training batches as a function of the step: uint8 frames [B, h, w, 3] and masks [B, h, w].
 
     seed: of order and augmentation; trials with one seed see the same pixels, whatever their network.
+    places: those of each batch that are made; None: all. What is drawn for one does not depend on the others.
     """
 
     frames: Frames
     size: int
     recipe: augment.Recipe
     seed: int
+    places: Sequence[int] | None = None
 
     def __call__(self, step: int) -> tuple[Bytes, Bytes]:
         picked = stream.chosen(step, self.size, len(self.frames), self.seed)
         samples = [
-            augment.train(*self.frames[index], self.recipe, np.random.default_rng((self.seed, step, place)))
-            for place, index in enumerate(picked)
+            augment.train(*self.frames[picked[place]], self.recipe, np.random.default_rng((self.seed, step, place)))
+            for place in (range(self.size) if self.places is None else self.places)
         ]
         return np.stack([frame for frame, _ in samples]), np.stack([mask for _, mask in samples])
 

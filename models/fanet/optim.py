@@ -6,7 +6,7 @@ lowest rate 1e-7, 1500 steps of linear warm-up); DeepLab (hard pixels). Which of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -44,18 +44,23 @@ def set_rate(chosen: torch.optim.Optimizer, lr: float) -> None:
 
 
 def cross_entropy(
-    scores_BKHW: Tensor, target_BHW: Tensor, weight_K: Tensor | None = None, hardest: float = 1.0
+    scores_BKHW: Tensor,
+    target_BHW: Tensor,
+    weight_K: Tensor | None = None,
+    hardest: float = 1.0,
+    counted: Callable[[Tensor], Tensor] = lambda total: total,
 ) -> Tensor:
     """Mean cross-entropy over the pixels that are not `IGNORE`d; a float32 scalar, 0 where all are.
 
     weight: per class; the mean is then weighted. hardest: share of the pixels, those with the largest loss, that
-    the mean is of.
+    the mean is of. counted: from this batch's number (or weight) of pixels to the one that is divided by, where the
+    batch is a share of a larger one.
     """
     loss_BHW = F.cross_entropy(scores_BKHW.float(), target_BHW, weight_K, ignore_index=IGNORE, reduction="none")
     kept = target_BHW != IGNORE
     if hardest < 1:
-        counted = loss_BHW[kept]
-        best: Tensor = counted.topk(max(1, int(hardest * counted.numel()))).values if counted.numel() else counted
+        some = loss_BHW[kept]
+        best: Tensor = some.topk(max(1, int(hardest * some.numel()))).values if some.numel() else some
         return best.sum() / max(1, best.numel())
     total = kept.sum() if weight_K is None else weight_K[target_BHW.clamp(max=len(weight_K) - 1)][kept].sum()
-    return loss_BHW.sum() / total.clamp(min=1e-12)
+    return loss_BHW.sum() / counted(total.float()).clamp(min=1e-12)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bench.data.zerowaste import CLASSES, IGNORE
 from bench.task import Context, Evaluation, State
+from models import parallel
 from models.fanet import (
     Classification,
     CrossConsistency,
@@ -44,7 +45,7 @@ def supervised(settings: Supervised, context: Context) -> SegmentationTask:
 
     train = frames.split(settings, "train")
     weights = frames.class_weights(train) if settings.class_weights == "median" else None
-    method = SupervisedMethod(networks.segmenter(settings, len(CLASSES)), settings, weights)
+    method = SupervisedMethod(networks.segmenter(settings, len(CLASSES)), settings, weights, context.ranks)
     task = SegmentationTask(settings, context, method, train)
     if settings.compile == "on":
         networks.compile_parts(method.network)
@@ -90,9 +91,13 @@ class SegmentationTask:
         self.module = cast(nn.Module, method)
         if context.start is not None:
             networks.load_backbone(method.network, context.start)
+        self.seed, self.rank, self.ranks, places = context.seed, context.rank, context.ranks, None
+        if self.ranks > 1:
+            parallel.synchronise_(self.module)
+            places = parallel.share(settings.batch_size, self.rank, self.ranks)
         networks.to_device(self.module, context.device)
         self.optimizer = optim.optimizer(settings, (p for p in self.module.parameters() if p.requires_grad))
-        batches = frames.Batches(train, settings.batch_size, frames.recipe(settings), context.seed)
+        batches = frames.Batches(train, settings.batch_size, frames.recipe(settings), context.seed, places)
         self.batches = Stream(batches, settings.steps, settings.workers)
         self.unlabelled: Stream[Any] | None = None
         if unlabelled is not None:
@@ -104,6 +109,8 @@ class SegmentationTask:
     def step(self, index: int) -> Mapping[str, Tensor]:
         s = self.settings
         optim.set_rate(self.optimizer, optim.rate(s, index))
+        if self.ranks > 1:
+            parallel.reseed(self.seed, index, self.rank)
         images, masks = self.batches[index]
         unlabelled = augment.normalised(self.unlabelled[index][0], self.device) if self.unlabelled else None
         self.module.train()
@@ -116,11 +123,15 @@ class SegmentationTask:
             )
         self.optimizer.zero_grad()
         losses["loss/total"].backward()  # type: ignore[no-untyped-call]
+        found = {name: value.detach() for name, value in losses.items()}
+        if self.ranks > 1:
+            parallel.average_gradients_(self.optimizer)
+            parallel.average_(found.values())
         self.optimizer.step()
         self.method.after_step()
-        if s.keep == "best" and ((index + 1) % s.validate_every == 0 or index + 1 == s.steps):
+        if s.keep == "best" and self.rank == 0 and ((index + 1) % s.validate_every == 0 or index + 1 == s.steps):
             self._validate()
-        return {name: value.detach() for name, value in losses.items()}
+        return found
 
     def evaluate(self) -> Evaluation:
         s, network = self.settings, self.method.network

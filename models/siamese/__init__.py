@@ -101,6 +101,12 @@ def _reads(settings: Pretraining) -> list[str]:
     return [settings.data]
 
 
+def _alone(settings: Pretraining, ranks: int) -> str:
+    if settings.compile:
+        return "its encoder is compiled, which was never tried with shared batches"
+    return f"a batch of {settings.batch_size} does not divide among them" if settings.batch_size % ranks else ""
+
+
 SPECTRA = {
     "dynamics/effective_rank": Metric("exp of the entropy of F's normalised eigenvalues: 1 is rank collapse", "higher"),
     "dynamics/top_share": Metric("largest eigenvalue of F over their sum", "lower"),
@@ -144,6 +150,7 @@ TASKS = [
         },
         objective="probe/lbfgs",
         data=_reads,
+        alone=_alone,
     ),
     TaskSpec(
         name="siamese_linear",

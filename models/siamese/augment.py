@@ -9,7 +9,7 @@ Shapes: N views, S pixels a side.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
@@ -48,6 +48,10 @@ class Draws:
     saturation: Tensor
     hue: Tensor
     grey: Tensor
+
+    def of(self, rows: Tensor) -> Draws:
+        """What was drawn for some of the views, by number."""
+        return Draws(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def draw(
@@ -108,10 +112,19 @@ def two_views(
     crop: float = 0.08,
     interpolation: Literal["bilinear", "bicubic"] = "bilinear",
     generator: torch.Generator | None = None,
+    share: range | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Two views of each of uint8 images [B, 3, S, S], drawn independently: two [B, 3, S, S] in 0..1."""
+    """Two views of each of uint8 images [B, 3, S, S], drawn independently: two [B, 3, S, S] in 0..1.
+
+    share: the images whose views are made, None: all; what is drawn for each is the same whatever its share.
+    """
+    count = len(images)
+    drawn = draw(2 * count, images.shape[-1], crop=crop, device=images.device, generator=generator)
+    if share is not None:
+        rows = torch.tensor(share, device=images.device)
+        images = images[rows]
+        drawn = drawn.of(torch.cat([rows, count + rows]))
     pairs = images.float().div_(255).repeat(2, 1, 1, 1)
-    drawn = draw(len(pairs), images.shape[-1], crop=crop, device=images.device, generator=generator)
     first, second = apply(pairs, drawn, interpolation).chunk(2)
     return first, second
 

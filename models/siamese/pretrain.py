@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bench.data import cifar, patches
 from bench.task import Context, Evaluation, State
+from models import parallel
 from models.precision import computation_dtype
 from models.siamese import MOMENTS, Pretraining, augment, direct, dynamics, network, probe
 
@@ -36,6 +37,8 @@ class Siamese:
     def __init__(self, settings: Pretraining, context: Context):
         s = self.settings = settings
         self.seed, self.device = context.seed, torch.device(context.device)
+        self.ranks = context.ranks
+        self.share = parallel.share(s.batch_size, context.rank, self.ranks) if self.ranks > 1 else None
         self.dtype = computation_dtype(s.precision, context.device)
         self.images, self.labels = (x.to(self.device) for x in load_images(s.data, "train", s.size))
         self.batches = len(self.images) // s.batch_size
@@ -55,6 +58,9 @@ class Siamese:
         # SimSiam's target is the online network itself: it has the same weights and, in training mode, the same
         # batch statistics, so the projector's own output stands for its forward pass.
         self.target = copy.deepcopy(self.online).requires_grad_(False) if s.target == "ema" else None
+        if self.ranks > 1:
+            for module in (self.online, self.predictor, *([self.target] if self.target is not None else [])):
+                parallel.synchronise_(module)
         self.encode = torch.compile(self.encoder) if s.compile else self.encoder
         self.optimizer = self._optimizer()
 
@@ -88,7 +94,7 @@ class Siamese:
 
     def step(self, index: int) -> Mapping[str, Tensor]:
         s = self.settings
-        views = augment.two_views(self._batch(index), crop=s.crop, interpolation=s.interpolation)
+        views = augment.two_views(self._batch(index), crop=s.crop, interpolation=s.interpolation, share=self.share)
         x1, x2 = (self._normalised(view) for view in views)
         h1, h2 = self._project(self.encode, self.projector, x1), self._project(self.encode, self.projector, x2)
         if self.target is None:
@@ -101,12 +107,15 @@ class Siamese:
 
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        loss, moment = loss.detach(), direct.second_moment(h1, h2)
+        if self.ranks > 1:
+            parallel.average_gradients_(self.optimizer)
+            parallel.average_([loss, moment])
         self.optimizer.step()
         if s.symmetric:
             network.symmetrise_(self.predictor)
         if self.target is not None:
             network.follow_(self.target, self.online, s.tau)
-        moment = direct.second_moment(h1, h2)
         self.f = moment if self.f is None else self.f.lerp_(moment, 1 - s.rho)
         if s.update != "sgd" and index % s.update_every == 0:
             self._set_predictor(self.f)
@@ -114,7 +123,7 @@ class Siamese:
         epoch, left = divmod(index + 1, self.batches)
         if left == 0 and ((epoch - 1) % s.snapshot_epochs == 0 or epoch == s.epochs):
             self._snapshot(epoch - 1)
-        return {"loss/total": loss.detach(), **self.shown}
+        return {"loss/total": loss, **self.shown}
 
     def evaluate(self) -> Evaluation:
         s = self.settings
