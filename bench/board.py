@@ -63,6 +63,11 @@ class Board:
         """Whether every trial is settled."""
         return self._left == 0
 
+    @property
+    def standing(self) -> tuple[int, int, int]:
+        """Numbers that differ when anything was settled or queued."""
+        return self._left, len(self.ending), sum(len(queued) for queued in self.queued.values())
+
     def settle(self, trial: str, bad: str = "") -> None:
         """A trial has ended for good, well or with a reason."""
         if trial not in self.trials:
@@ -77,8 +82,9 @@ class Board:
 
 def fill(
     board: Board, queues: Mapping[str, study.Queue], stores: Stores, digests: Mapping[str, str], show: Progress
-) -> None:
-    """See what has been settled (by anybody's workers) and top the queues up."""
+) -> bool:
+    """See what has been settled (by anybody's workers) and top the queues up. Whether there was anything to do."""
+    before = board.standing
     for name in board.pending:
         found, queued = queues[name], board.queued[name]
         if not queued and not board.pending[name]:
@@ -99,6 +105,7 @@ def fill(
         if forgotten or ready:
             _enqueue(found, [*forgotten, *ready], board, stores, digests, window)
         board.pending[name] = [t for t in board.pending[name] if t not in queued and t not in board.settled]
+    return board.standing != before
 
 
 def _ready(board: Board, name: str, most: int, show: Progress) -> list[str]:

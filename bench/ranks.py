@@ -81,7 +81,7 @@ def together(
     count = orders.ranks
     if count > 1:
         settings = spec.settings.model_validate(dict(trial.settings))
-        reason = f"a {trial.task} always does" if spec.alone is None else spec.alone(settings, count)
+        reason = f"the task '{trial.task}' is not made for more" if spec.alone is None else spec.alone(settings, count)
         if reason:
             note(f"{trial.experiment}: trials run in one process each, not in {count}: {reason}")
             count = 1

@@ -37,8 +37,9 @@ ALLOCATOR = {
 }
 
 
-FILL_SECONDS = 0.5
-"""How often the queue is looked at; five times as often while trials end."""
+FILL_SECONDS = (0.1, 0.5, 2.0)
+"""How soon the queue is looked at again: when a trial has just ended; when something has changed, each time without a
+change twice as late; at the latest. A look costs what waits, some 10 ms an experiment."""
 
 BROKEN = 3
 """So many workers in a row that could not use a store, or write a file, end the run: the next would fare alike."""
@@ -144,6 +145,8 @@ def _loop(
     show: Progress,
 ) -> None:
     events: queue.Queue[tuple[Child, dict[str, Any] | None]] = queue.Queue()
+    soonest, usual, latest = FILL_SECONDS
+    pause = usual
     fill(board, queues, stores, digests, show)
     children = [spawn(told, events, i) for i in range(min(options.workers, len(board.todo)))]
     filled = beaten = time.monotonic()
@@ -161,9 +164,11 @@ def _loop(
                         children.append(spawn(told, events, len(children)))
                 else:
                     _heard(child, event, board, show)
-            ended = event is not None and event.get("event") in ("done", "failed")
-            if time.monotonic() - filled > (FILL_SECONDS / 5 if ended else FILL_SECONDS):
-                fill(board, queues, stores, digests, show)
+            if event is not None and event.get("event") in ("done", "failed"):
+                pause = soonest
+            if time.monotonic() - filled > pause:
+                changed = fill(board, queues, stores, digests, show)
+                pause = usual if changed else min(latest, max(usual, 2 * pause))
                 filled = time.monotonic()
             if time.monotonic() - beaten > study.HEARTBEAT_SECONDS:
                 for found in queues.values():  # while its own workers are busy, or there are none

@@ -39,9 +39,26 @@ class Idle(Settings):
     s18: str = "eighteen"
 
 
+class Shared(Settings):
+    """Several processes: what each adds to a sum, and how one of them may fail."""
+
+    steps: int = 20
+    pause: float = 0.0
+    fail_rank: int = -1
+
+
 LOSS = {"loss/total": Metric("half the squared distance to the bottom"), "loss/final": Metric("the same at the end")}
 
 TASKS = [
     TaskSpec("descent", Descent, "toypaper.tasks:make_descent", LOSS, "loss/final", lambda s: []),
+    TaskSpec(
+        "shared",
+        Shared,
+        "toypaper.tasks:SharedTask",
+        {"loss/total": Metric("mean of what the processes drew"), "loss/final": Metric("sum of all steps")},
+        "loss/final",
+        lambda s: [],
+        alone=lambda s, ranks: "three is a crowd" if ranks > 2 else "",
+    ),
     TaskSpec("idle", Idle, "toypaper.tasks:make_idle", {"loss/total": Metric("zero")}, "loss/total", lambda s: []),
 ]

@@ -49,6 +49,34 @@ class DescentTask:
         self.velocity = state["velocity"].clone()
 
 
+class SharedTask:
+    """The mean over all processes of a drawn number and of the process's own; adds it up."""
+
+    def __init__(self, settings, context):
+        self.settings, self.steps, self.total = settings, settings.steps, torch.zeros(())
+        self.rank, self.ranks = context.rank, context.ranks
+
+    def step(self, index):
+        time.sleep(self.settings.pause)
+        if index == 5 and self.rank == self.settings.fail_rank:
+            raise ValueError("the toy was told to fail")
+        mean = torch.rand(()) + self.rank - (self.ranks - 1) / 2  # the same as without the others
+        if self.ranks > 1:
+            torch.distributed.all_reduce(mean)
+            mean /= self.ranks
+        self.total = self.total + mean
+        return {"loss/total": mean}
+
+    def evaluate(self):
+        return Evaluation({"loss/final": float(self.total)})
+
+    def state_dict(self):
+        return {"total": self.total}
+
+    def load_state_dict(self, state):
+        self.total = state["total"].clone()
+
+
 class IdleTask:
     steps = 60
 
