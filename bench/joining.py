@@ -16,7 +16,7 @@ from typing import Any
 
 import optuna
 
-from bench import orders, patience, study, supervisor, tracking
+from bench import orders, patience, storage, study, supervisor, tracking
 from bench.options import Options, RunError
 from bench.progress import duration
 from bench.stores import Stores, experiment_name, redact
@@ -40,7 +40,7 @@ def serve(file: SuiteFile, stores: Stores, options: Options, *, scale: str, idle
     It ends at once, with what differs in `unfit`, when all that waits was planned with other code or packages.
     Raises `StoreError` for a store that does not answer, `RunError` if workers cannot start.
     """
-    with tracking.explained(stores.tracking), study.explained(stores.storage):
+    with tracking.explained(stores.tracking), storage.explained(stores.storage):
         return _serve(file, stores, options, scale=scale, idle=idle, mixed=mixed)
 
 
@@ -49,7 +49,7 @@ def _serve(file: SuiteFile, stores: Stores, options: Options, *, scale: str, idl
     ids = tracking.prepare(
         stores, {experiment_name(file.suite.suite, n): orders.about_of(file, n) for n in experiments}
     )
-    study.prepare(stores)
+    storage.prepare(stores)
     patience.allow()
     tracking.deliver(stores)
     told = replace(
@@ -59,7 +59,7 @@ def _serve(file: SuiteFile, stores: Stores, options: Options, *, scale: str, idl
         scale=scale,
         mixed=mixed,
     )
-    made = study.storage(stores.storage)
+    made = storage.connect(stores.storage)
     served, names, early = Served(), dict[str, str](), 0
     events: queue.Queue[tuple[Child, dict[str, Any] | None]] = queue.Queue()
     children = [supervisor.spawn(told, events, i) for i in range(options.workers)]
@@ -142,7 +142,7 @@ def _heard(child: Child, event: Mapping[str, Any], served: Served, names: dict[s
         served.unfit.append(f"{event['experiment']}: {event['reason']}")
 
 
-def _bury(child: Child, made: study.Storage) -> None:
+def _bury(child: Child, made: storage.Storage) -> None:
     """Give the trial of a worker that died back to the queue. Its run is closed by the next attempt's worker."""
     code = child.process.wait()
     if child.claimed is None:

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import optuna
 
-from bench import fingerprint, orders, owners, patience, status, store, study, tracking, versions
+from bench import fingerprint, orders, owners, patience, status, storage, store, study, tracking, versions
 from bench.board import Board, Progress, fill, runs_of, withdraw
 from bench.options import Options, RunError
 from bench.orders import Orders
@@ -63,7 +63,7 @@ def run(
     planned: every trial of the suite at this scale (their values make up each study's space). Raises `StoreError` for a
     store that cannot be used or written, `RunError` if workers cannot start.
     """
-    with tracking.explained(stores.tracking), study.explained(stores.storage):
+    with tracking.explained(stores.tracking), storage.explained(stores.storage):
         return _run(file, planned, chosen, stores, options, show)
 
 
@@ -76,9 +76,9 @@ def _run(
     experiments = {n: file.suite.experiments[n] for n in names}
     about = {experiment_name(file.suite.suite, n): orders.about_of(file, n) for n in names}
     ids = tracking.prepare(stores, about)
-    study.prepare(stores)
+    storage.prepare(stores)
     patience.allow()  # both stores have answered: from here on they are waited for
-    made = study.storage(stores.storage)
+    made = storage.connect(stores.storage)
     queues: dict[str, study.Queue] = {}
     studies: dict[str, str] = {}
     for name, experiment in experiments.items():
@@ -170,7 +170,7 @@ def _loop(
                 changed = fill(board, queues, stores, digests, show)
                 pause = usual if changed else min(latest, max(usual, 2 * pause))
                 filled = time.monotonic()
-            if time.monotonic() - beaten > study.HEARTBEAT_SECONDS:
+            if time.monotonic() - beaten > storage.HEARTBEAT_SECONDS:
                 for found in queues.values():  # while its own workers are busy, or there are none
                     optuna.storages.fail_stale_trials(found.study)
                 beaten = time.monotonic()
@@ -275,7 +275,7 @@ def _buried(child: Child, board: Board, queues: Mapping[str, study.Queue], store
                 end = "FAILED" if gave_up else "KILLED"
                 tracking.terminate(stores.tracking, run.id, end, outcome="failed", reason=f"its worker died: {how}")
         if gave_up:
-            board.settle(trial, f"its worker died {study.MAX_KILLS + 1} times, the last by {how}")
+            board.settle(trial, f"its worker died {storage.MAX_KILLS + 1} times, the last by {how}")
     elif not child.ready:
         board.early_deaths += 1
         if board.early_deaths >= 3:

@@ -26,7 +26,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from bench import attempts, owners, patience, ranks, store, study, tracking, training, versions
+from bench import attempts, owners, patience, ranks, storage, store, study, tracking, training, versions
 from bench.orders import Orders
 from bench.plan import Trial
 from bench.schema import Experiment, Range
@@ -78,7 +78,7 @@ def main() -> None:
     patience.allow()
     patience.tell = lambda text: emit("note", text=text)
     try:
-        with tracking.explained(orders.tracking), study.explained(orders.storage):
+        with tracking.explained(orders.tracking), storage.explained(orders.storage):
             work(worker)
     except (StoreError, OSError) as error:  # a full disk, a store that stayed away: not the trial's fault
         _last_words(*sys.exc_info())
@@ -118,7 +118,7 @@ def work(worker: Worker) -> None:
     """Run trials until asked to stop. Studies are served in the suite's order."""
     orders = worker.orders
     tracking.warm_up(orders.tracking)
-    made = study.storage(orders.storage)
+    made = storage.connect(orders.storage)
     served: dict[str, tuple[optuna.Study, str, Experiment]] = {}
     _find_studies(worker, made, served)
     looked = checked = time.monotonic()
@@ -132,14 +132,16 @@ def work(worker: Worker) -> None:
                 _one(worker, found, name, experiment)
                 break
         else:
-            if orders.guest and time.monotonic() - checked > study.HEARTBEAT_SECONDS:
+            if orders.guest and time.monotonic() - checked > storage.HEARTBEAT_SECONDS:
                 for found, _, _ in served.values():
                     optuna.storages.fail_stale_trials(found)
                 checked = time.monotonic()
             worker.stopping.wait(0.2 if orders.storage.startswith("sqlite:") else 0.5)
 
 
-def _find_studies(worker: Worker, made: study.Storage, served: dict[str, tuple[optuna.Study, str, Experiment]]) -> None:
+def _find_studies(
+    worker: Worker, made: storage.Storage, served: dict[str, tuple[optuna.Study, str, Experiment]]
+) -> None:
     """Open the studies to serve: those we were told of, for a guest all that are there by now."""
     orders = worker.orders
     names = (

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from servers import Postgres
 
-from bench import study, versions
+from bench import storage, study, versions
 from bench.plan import Trial
 from bench.schema import Experiment
 from bench.stores import Stores, locate, redact
 
 CLAIM = """
 import sys, optuna
-from bench import study
-found = optuna.load_study(study_name="s", storage=study.storage(sys.argv[1]), sampler=optuna.samplers.RandomSampler())
+from bench import storage, study
+found = optuna.load_study(study_name="s", storage=storage.connect(sys.argv[1]), sampler=optuna.samplers.RandomSampler())
 def objective(trial):
     if "cell" not in trial.user_attrs:
         trial.study.stop(); raise optuna.TrialPruned
@@ -33,9 +33,9 @@ found.optimize(objective, n_trials=1000)
 def test_eight_writers_claim_each_trial_once(tmp_path: Path, postgres: Postgres, kind: str) -> None:
     url = f"sqlite:///{tmp_path / 'optuna.db'}" if kind == "sqlite" else postgres.fresh("eight")
     stores = locate(tmp_path, storage=url)
-    study.prepare(stores)
+    storage.prepare(stores)
     trials = [Trial(f"{i:03}", "s", "quick", "e", "t", {"a": i}, {"a": i}, 0) for i in range(64)]
-    made = study.create(study.storage(stores.storage), "s", Experiment(task="t", about="x"))
+    made = study.create(storage.connect(stores.storage), "s", Experiment(task="t", about="x"))
     queue = study.Queue(made, study.space(trials))
     for trial in trials:
         queue.enqueue(trial, again=False)
@@ -58,14 +58,14 @@ def test_all_that_optuna_asks_of_its_storage_waits_for_a_database_that_restarts(
     asked = set(re.findall(r"self\._backend\.(\w+)\(", inspect.getsource(_cached_storage)))
     without_database = {"get_heartbeat_interval", "get_heartbeat_stale_trial_callback"}
     never_by_us = {"delete_study"}
-    waits = {name for name, value in vars(study.Storage).items() if hasattr(value, "__wrapped__")}
+    waits = {name for name, value in vars(storage.Storage).items() if hasattr(value, "__wrapped__")}
     assert asked - without_database - never_by_us <= waits
 
 
 def _queue(tmp_path: Path) -> tuple[study.Queue, Trial]:
     url = f"sqlite:///{tmp_path / 'optuna.db'}"
-    study.prepare(Stores("", url, None, tmp_path))
-    queue = study.Queue(study.create(study.storage(url), "s", Experiment(task="t", about="x")), {})
+    storage.prepare(Stores("", url, None, tmp_path))
+    queue = study.Queue(study.create(storage.connect(url), "s", Experiment(task="t", about="x")), {})
     return queue, Trial("x", "s", "quick", "e", "t", {}, {}, 0)
 
 
@@ -73,7 +73,7 @@ def test_a_claim_that_nobody_survived_is_found(tmp_path: Path, monkeypatch: pyte
     """A worker that dies between its claim and its first heartbeat leaves no heartbeat to go stale."""
     import optuna
 
-    monkeypatch.setattr(study, "GRACE_SECONDS", 1)
+    monkeypatch.setattr(storage, "GRACE_SECONDS", 1)
     queue, trial = _queue(tmp_path)
     queue.enqueue(trial, again=False)
     queue.study.ask()
