@@ -124,7 +124,7 @@ def _called(run: store.Run) -> str:
 
 def _facts(run: store.Run) -> dict[str, str]:
     names = {"mlflow.source.git.commit": "commit", "retable.code": "code", "retable.scale": "scale"}
-    names |= {f"retable.{n}": n for n in ("torch", "device", "gpu", "cpu", "threads", "host", "python")}
+    names |= {f"retable.{n}": n for n in ("torch", "device", "gpu", "cpu", "threads", "ranks", "host", "python")}
     return {name: run.tags[tag] for tag, name in names.items() if tag in run.tags}
 
 
