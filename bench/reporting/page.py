@@ -151,7 +151,19 @@ def _effort(trials: Sequence[Trial]) -> str:
 
 
 _NAMES = {"dirty": "uncommitted changes"}
-_FIRST = ("commit", "uncommitted changes", "device", "gpu", "cpu", "cores", "threads", "ranks", "host", "torch", "python")
+_FIRST = (
+    "commit",
+    "uncommitted changes",
+    "device",
+    "gpu",
+    "cpu",
+    "cores",
+    "threads",
+    "ranks",
+    "host",
+    "torch",
+    "python",
+)
 _OF_ONE_RUN = {"trial", "suite", "scale", "code", "optuna", "owner", "checkpoint", "resumed", "reason", "outcome"}
 """Facts that belong to one run, or stand elsewhere in the report."""
 
