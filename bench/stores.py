@@ -63,8 +63,8 @@ def _database(url: str, what: str) -> str:
 
 def _http(url: str) -> str:
     """A tracking server's address; a name and password in it go where MLflow looks for them and are never shown."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise StoreError(f"tracking URI '{redact(url)}': {error}") from None

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from running import ROOT, command
 
@@ -154,6 +154,7 @@ def test_selections_and_settings(ran: Path, word: str, option: str, value: str) 
     ),
     st.one_of(st.none(), st.binary(max_size=200)),
 )
+@example("plan", "https://[", None)
 def test_stores(ran: Path, word: str, uri: str, content: bytes | None) -> None:
     if content is not None:
         file = ran / "other.db"
