@@ -190,9 +190,12 @@ def _read(path: Path, results: Results) -> dict[str, Any]:
     try:
         baseline: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         for held in baseline["trials"].values():
-            if not set(held["values"]) <= set(held["allowed"]):
-                raise KeyError("allowed")
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+            for what, value in held["values"].items():
+                if not isinstance(value, str) and not math.isfinite(value):
+                    raise ValueError(f"'{what}' is {value}")
+                if not (math.isfinite(held["allowed"][what]) and held["allowed"][what] >= 0):
+                    raise ValueError(f"'{what}' may move by {held['allowed'][what]}")
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:  # JSON's are ValueErrors
         raise BaselineError(
             f"{path} is no baseline ({type(error).__name__}: {error}): --update writes it anew"
         ) from None
