@@ -131,7 +131,7 @@ def _runs(uri: str, condition: str, values: dict[str, Any]) -> list[Run]:
         values,
     )
     alike: dict[str, str] = {}
-    same = alike.setdefault  # most of a run's tags are every run's: each text is kept once (3 KiB a run in place of 17)
+    same = alike.setdefault  # most of a run's tags are every run's: each text is kept once (2 KiB a run in place of 17)
     found: dict[str, Run] = {}
     for run_id, experiment, name, status, start, end, artifacts in rows:
         ended = None if end is None else end / 1000
