@@ -65,9 +65,8 @@ def run(
 
     from bench import supervisor  # MLflow and Optuna: a run with nothing to do never waits for their import
 
-    options = replace(
-        options_of(workers, ranks, device), fail_fast=fail_fast, stale=stale, checkpoint_seconds=checkpoint_seconds
-    )
+    here = options_of(workers, ranks, device) if share is None else Options(0, 1, pick_device(device))
+    options = replace(here, fail_fast=fail_fast, stale=stale, checkpoint_seconds=checkpoint_seconds)
     if share is None:
         ended = supervisor.run(file, planned, chosen, place, options, show)
     else:
@@ -76,7 +75,7 @@ def run(
         crew = ray_engine.workers(file, place, share, scale=scale, ranks=ranks, checkpoint_seconds=checkpoint_seconds)
         with crew as count:
             show.note(f"{count} workers on Ray, {share.cpus:g} cores and {share.gpus:g} GPUs each")
-            ended = supervisor.run(file, planned, chosen, place, replace(options, workers=0), show)
+            ended = supervisor.run(file, planned, chosen, place, options, show)
     return ended, _statuses(chosen, place, digests)
 
 

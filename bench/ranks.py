@@ -16,16 +16,21 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.options import RunError
 from bench.orders import Orders
 from bench.plan import Trial
+from bench.stores import redact
 from bench.task import Context, State, Task, TaskSpec, find_task, load
+
+if TYPE_CHECKING:
+    from bench import training
 
 PATIENCE = timedelta(hours=1)
 """For one exchange: as long as a validation, which one process does while the others wait, may take."""
@@ -108,8 +113,8 @@ def together(
             _leave(orders.device)
 
 
-def follow(task: Task, progress: Any) -> None:
-    """Bring the peers' tasks and generators to where this one's are."""
+def follow(task: Task, progress: training.Progress | None) -> None:
+    """Bring the peers' tasks and generators to where this one's are. progress: None at a trial's beginning."""
     from bench import training
 
     _give(training.pack(task, progress or training.Progress()))
@@ -263,7 +268,7 @@ def main() -> None:
     except Exception as error:
         words.write(json.dumps({"failed": f"{type(error).__name__}: {error}"}) + "\n")
         words.flush()
-        raise
+        _end(redact(traceback.format_exc()))
     threading.Event().wait()  # until rank 0, which may still be reading from us, is done
 
 

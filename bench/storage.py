@@ -154,7 +154,7 @@ class Storage(RDBStorage):
         """A trial that has ended well without what only running it needs; what is alike in many is kept once."""
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
             same = self._alike.setdefault
-            trial.distributions = {same(k, k): same(d, d) for k, d in trial.distributions.items()}
+            trial.distributions = {same(k, k): same((k, d), d) for k, d in trial.distributions.items()}
             trial.params = {same(k, k): same(v, v) if isinstance(v, str) else v for k, v in trial.params.items()}
             trial.user_attrs = {same(k, k): v for k, v in trial.user_attrs.items() if k not in ("trial", "needs")}
         return trial
