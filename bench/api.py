@@ -10,17 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import data, plan, progress, status, store, stores, suite
-from bench.options import Options, RunError
-from bench.plan import Trial
-from bench.status import Status
-from bench.suite import SuiteFile
+from retable.bench import data
+from retable.bench.run import progress
+from retable.bench.run.options import Options, RunError
+from retable.bench.store import places, reading, status
+from retable.bench.store.status import Status
+from retable.bench.suite import loader, plan
+from retable.bench.suite.loader import SuiteFile
+from retable.bench.suite.plan import Trial
 
 if TYPE_CHECKING:
-    from bench.frames import Results
-    from bench.ray_engine import Share
+    from retable.bench.results.frames import Results
+    from retable.bench.run.ray_engine import Share
 
-load_suite = suite.load
+load_suite = loader.load
 
 
 def run(
@@ -49,10 +52,10 @@ def run(
     Returns whether it ran to the end (False: interrupted), and every chosen trial with its status.
     Raises SuiteError, PlanError, or RunError (data is missing, workers cannot start).
     """
-    file = suite.load(file) if not isinstance(file, SuiteFile) else file
+    file = loader.load(file) if not isinstance(file, SuiteFile) else file
     planned = plan.trials(file.suite, scale, overrides=overrides, seeds=seeds)
     chosen = plan.select(planned, where, only, file.suite)
-    place = stores.locate(file.project, tracking, storage)
+    place = places.locate(file.project, tracking, storage)
     lacking = [m for name in sorted({n for t in chosen for n in t.data}) if (m := data.missing(name))]
     if lacking:
         raise RunError("\n".join(lacking))
@@ -63,14 +66,14 @@ def run(
         show.end()
         return True, _statuses(chosen, place, digests)
 
-    from bench import supervisor  # MLflow and Optuna: a run with nothing to do never waits for their import
+    from retable.bench.run import supervisor  # MLflow and Optuna: a run with nothing to do never waits for their import
 
     here = options_of(workers, ranks, device) if share is None else Options(0, 1, pick_device(device))
     options = replace(here, fail_fast=fail_fast, stale=stale, checkpoint_seconds=checkpoint_seconds)
     if share is None:
         ended = supervisor.run(file, planned, chosen, place, options, show)
     else:
-        from bench import ray_engine
+        from retable.bench.run import ray_engine
 
         crew = ray_engine.workers(file, place, share, scale=scale, ranks=ranks, checkpoint_seconds=checkpoint_seconds)
         with crew as count:
@@ -88,10 +91,10 @@ def results(
     tracking: str | None = None,
 ) -> Results:
     """What the runs of a suite measured, as tidy pandas frames."""
-    from bench import frames
+    from retable.bench.results import frames
 
-    file = suite.load(file) if not isinstance(file, SuiteFile) else file
-    return frames.load(file, scale, stores.locate(file.project, tracking), overrides=overrides, seeds=seeds)
+    file = loader.load(file) if not isinstance(file, SuiteFile) else file
+    return frames.load(file, scale, places.locate(file.project, tracking), overrides=overrides, seeds=seeds)
 
 
 def report(
@@ -109,25 +112,25 @@ def report(
     The path of the page (of the first format), or None when nothing has run yet. A broken suite beside this one
     leaves the ledger as it was, with a warning: the report itself is whole.
     """
-    from bench import ledger, reporting
+    from retable.bench.report import ledger, write
 
-    file = suite.load(file) if not isinstance(file, SuiteFile) else file
+    file = loader.load(file) if not isinstance(file, SuiteFile) else file
     found = results(file, scale=scale, seeds=seeds, overrides=overrides, tracking=tracking)
     if not (found.trials["run_id"] != "").any():
         return None
     folder = out or file.project / "reports"
-    page = reporting.write(found, folder, formats)
+    page = write(found, folder, formats)
     if "md" in formats:
         try:
             ledger.write(ledger.read(folder, sorted(file.path.parent.glob("*.yaml"))), folder)
-        except (suite.SuiteError, ledger.LedgerError) as error:
+        except (loader.SuiteError, ledger.LedgerError) as error:
             warnings.warn(f"{folder / 'README.md'} was not written: {error}", stacklevel=2)
     return page
 
 
 def options_of(workers: int | None, ranks: int, device: str) -> Options:
     """Workers, threads and device for this machine; None: as many workers as it has room for. Raises `RunError`."""
-    from bench.ranks import fits
+    from retable.bench.run.ranks import fits
 
     chosen = pick_device(device)
     count = (max(1, cores() // ranks) if chosen == "cpu" else 1) if workers is None else workers
@@ -164,14 +167,14 @@ def pick_device(word: str) -> str:
     return word
 
 
-def _nothing_to_do(chosen: Sequence[Trial], place: stores.Stores, digests: Mapping[str, str], *, stale: bool) -> bool:
+def _nothing_to_do(chosen: Sequence[Trial], place: places.Stores, digests: Mapping[str, str], *, stale: bool) -> bool:
     """Whether every trial is done and no run of a dead process is left to close."""
     if not all(found.done for found in status.of(chosen, place, digests, stale_counts=not stale).values()):
         return False
-    names = sorted({stores.experiment_name(t.suite, t.experiment) for t in chosen})
-    return not store.runs(place.tracking, names, running=True)
+    names = sorted({places.experiment_name(t.suite, t.experiment) for t in chosen})
+    return not reading.runs(place.tracking, names, running=True)
 
 
-def _statuses(chosen: Sequence[Trial], place: stores.Stores, digests: Mapping[str, str]) -> list[tuple[Trial, Status]]:
+def _statuses(chosen: Sequence[Trial], place: places.Stores, digests: Mapping[str, str]) -> list[tuple[Trial, Status]]:
     found = status.of(chosen, place, digests)
     return [(trial, found[trial.id]) for trial in chosen]

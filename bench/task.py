@@ -57,7 +57,7 @@ class TaskSpec:
     make: "module:callable", called as `make(settings, context)` in a worker only.
     metrics: every metric that its `step` and `evaluate` return, by name ("loss/total").
     objective: the metric that Optuna sees.
-    data: names in `bench.data` of everything the task reads, given its settings.
+    data: names in `retable.bench.data` of everything the task reads, given its settings.
     apply: "module:callable" that uses a trained model on one's own pictures (`bench apply`), called as
         `apply(model, settings, request, device)` with an `Evaluation.model`, the trial's settings and a
         `Request`; it yields a uint8 array [H, W, 3] for each content, in order, and raises ValueError saying
@@ -171,7 +171,7 @@ def did_you_mean(word: object, known: Iterable[object], *, show: int = 12) -> st
     return f"{hint} known: {shown}" if words else f"{hint} none are known"
 
 
-def find_task(name: str, packages: Sequence[str] = ("models",)) -> TaskSpec:
+def find_task(name: str, packages: Sequence[str] = ("retable.models",)) -> TaskSpec:
     """The spec of task `name`, from the families (sub-packages) of `packages`.
 
     A family lists its tasks as `TASKS = [TaskSpec(...), ...]` in its `__init__.py`, which must

@@ -6,21 +6,21 @@ Run it as it is, or cell by cell in an editor that knows `# %%`.
 # %% The suite: what the paper compares
 import matplotlib.pyplot as plt
 
-import bench
-from bench.reporting.stats import difference
-from bench.reporting.verdicts import judge_all
+import retable
+from retable.bench.judging.stats import difference
+from retable.bench.judging.verdicts import judge_all
 
-file = bench.load_suite("optimizers")
+file = retable.load_suite("optimizers")
 print(file.suite.paper.title)
 for name, experiment in file.suite.experiments.items():
     print(f"  {name}: {experiment.about}")
 
 # %% Train: what is done already is not run again
-ended, trials = bench.run(file, where="experiment=defaults,optimizer=adam|rprop")
+ended, trials = retable.run(file, where="experiment=defaults,optimizer=adam|rprop")
 print(f"{sum(status.done for _, status in trials)} of {len(trials)} trials are done")
 
 # %% Results as a tidy frame: a row a trial, settings and metrics as columns
-results = bench.results(file)
+results = retable.results(file)
 done = results.trials.query("experiment == 'defaults' and state == 'finished'")
 print(done.pivot_table(index="optimizer", columns="seed", values="loss/final"))
 
@@ -43,4 +43,4 @@ for verdict in judge_all(results):
     print(f"{verdict.label:<16} {verdict.claim.quote}")
 
 # %% The report
-print(bench.report(file, formats=("md", "html")))
+print(retable.report(file, formats=("md", "html")))

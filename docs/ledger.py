@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench import ledger
+from retable.bench.report import ledger
 
 ROOT = Path(__file__).parents[1]
 

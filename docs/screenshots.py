@@ -25,9 +25,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench import store, suite
-from bench.stores import experiment_name, locate
-from bench.ui import comparison
+from retable.bench.store import reading
+from retable.bench.store.interface import comparison
+from retable.bench.store.places import experiment_name, locate
+from retable.bench.suite import loader
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
 QUIET = """
@@ -122,7 +123,7 @@ def serve(tracking: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "bench", "ui", "--port", str(port), "--tracking-uri", tracking]
+    command = [sys.executable, "-m", "retable", "ui", "--port", str(port), "--tracking-uri", tracking]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     address = f"http://127.0.0.1:{port}"
     try:
@@ -155,17 +156,17 @@ def main() -> None:
     program = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
     if program is None:
         sys.exit("no Chromium on PATH: install chromium, or google-chrome")
-    file = suite.load(chosen.suite)
+    file = loader.load(chosen.suite)
     tracking = locate(file.project, chosen.tracking_uri).tracking
     name = experiment_name(file.suite.suite, chosen.experiment)
-    runs = [r for r in store.runs(tracking, [name]) if r.name == chosen.run and r.status == "FINISHED"]
+    runs = [r for r in reading.runs(tracking, [name]) if r.name == chosen.run and r.status == "FINISHED"]
     if not runs:
         sys.exit(f"no finished run '{chosen.run}' of {name} in {tracking}: bench run {file.suite.suite}")
-    group = store.experiments(tracking)[name]
+    group = reading.experiments(tracking)[name]
     shown = chosen.artifact.rpartition("/")[2]
     chosen.out.mkdir(parents=True, exist_ok=True)
     with serve(tracking) as address, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, "-m", "bench", "report", str(file.path), "--format", "html", "-o", folder]
+        command = [sys.executable, "-m", "retable", "report", str(file.path), "--format", "html", "-o", folder]
         report = subprocess.run([*command, "--tracking-uri", tracking], stdout=subprocess.PIPE, text=True, check=True)
         browser = Browser(program, f"{folder}/profile")
         try:

@@ -1,1 +1,1 @@
-"""The papers' tasks, one folder per family. Of `bench/` they import `bench.task` and `bench.data` alone."""
+"""The papers' tasks, one folder per family. Of `bench/` they import `task` and `data` alone."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator
 
-from bench.task import did_you_mean
+from retable.bench.task import did_you_mean
 
 if TYPE_CHECKING:
     import torch

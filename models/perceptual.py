@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.data import weights as files
-from bench.task import did_you_mean
+from retable.bench.data import weights as files
+from retable.bench.task import did_you_mean
 
 Source = Literal["file", "torchvision"]
 Depth = Literal[16, 19]
@@ -55,7 +55,7 @@ class Vgg:
     """A frozen VGG, evaluated no deeper than the deepest layer asked for.
 
     layers: names like "relu2_2" (after the ReLU) or "conv4_2" (before it).
-    source: whose weights; see `bench.data.weights`. VGG-19 is not among the weights that ship: with source
+    source: whose weights; see `retable.bench.data.weights`. VGG-19 is not among the weights that ship: with source
         "file" its layers are those of the VGG-16 at the same place (`network.mapped` says which).
     maximum: value of white in the input: 255 or 1. ImageNet's mean and deviation are applied here.
     normalise: False leaves them out, as some papers do: the network then sees [0, 1].
@@ -63,7 +63,7 @@ class Vgg:
     dtype: of weights, computation and features: float32, or bfloat16 where the machine has it.
 
     Weights are read, converted and laid out once per process and shared by all that ask for the same.
-    Raises ValueError for an unknown layer, `bench.data.DataError` for missing or damaged weights.
+    Raises ValueError for an unknown layer, `retable.bench.data.DataError` for missing or damaged weights.
     """
 
     def __init__(

@@ -34,12 +34,12 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh MLflow database, made once: each costs two seconds."""
-    from bench import tracking
-    from bench.stores import Stores
+    from retable.bench.store import making
+    from retable.bench.store.places import Stores
 
     folder = tmp_path_factory.mktemp("store")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
-    tracking.prepare(Stores(uri, "", folder / "artifacts", folder), {})
+    making.prepare(Stores(uri, "", folder / "artifacts", folder), {})
     return folder / "mlflow.db"
 
 

@@ -33,8 +33,8 @@ import click
 import pytest
 from running import ROOT
 
-from bench import ledger
-from bench.cli import bench as commands
+from retable.bench.commands.main import bench as commands
+from retable.bench.report import ledger
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -148,7 +148,7 @@ CHECKED: dict[str, Callable[[list[str]], None]] = {
     "pip install": check_pip,
     "git clone": check_nothing,
     "python -m venv": check_nothing,
-    "python -m bench.schema": check_nothing,
+    "python -m retable.bench.suite.schema": check_nothing,
     ".": check_nothing,
     "cd": check_nothing,
     "pytest": check_pytest,
@@ -239,7 +239,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(folder: Path) -> None:
     from PIL import Image
 
-    from bench.data import photos
+    from retable.bench.data import photos
 
     (folder / "suites").mkdir(parents=True)
     for suite in (ROOT / "suites").glob("*.yaml"):
@@ -280,7 +280,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Pat
 
 def run(command: str, folder: Path) -> str:
     """Run a shell command in a project; what it prints. `bench` and `python` are those of this test run."""
-    tools = f'bench() {{ "{sys.executable}" -m bench "$@"; }}; python() {{ "{sys.executable}" "$@"; }}; '
+    tools = f'bench() {{ "{sys.executable}" -m retable "$@"; }}; python() {{ "{sys.executable}" "$@"; }}; '
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "RETABLE_DATA": str(folder / "data")}
     ran = subprocess.run(
         ["bash", "-c", tools + command], cwd=folder, env=environment, text=True,
@@ -298,7 +298,7 @@ def serve(folder: Path) -> str:
     log = folder / "ui.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench", "ui", "--port", str(port)], cwd=folder, stderr=out, stdout=out,
+            [sys.executable, "-m", "retable", "ui", "--port", str(port)], cwd=folder, stderr=out, stdout=out,
             start_new_session=True,
         )  # fmt: skip
     try:

@@ -1,4 +1,4 @@
-"""Who may import whom, and what stays light."""
+"""Who may import whom, and what stays light. `ORDER` is the one place where the order of the rooms is written."""
 
 from __future__ import annotations
 
@@ -6,35 +6,165 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from running import ROOT
 
+ORDER = (
+    "retable.bench.task",
+    "retable.bench.numbers",
+    "retable.bench.files",
+    "retable.bench.tables",
+    "retable.bench.data",
+    "retable.bench.suite",
+    "retable.bench.store",
+    "retable.bench.queue",
+    "retable.bench.run",
+    "retable.bench.results",
+    "retable.bench.judging",
+    "retable.bench.report",
+    "retable.bench.apply",
+    "retable.bench.api",
+    "retable.bench",
+    "retable.bench.commands",
+    "retable",
+)
+"""In the order of the data's way: each may import what stands above it. `retable.bench` is its `__init__.py` alone."""
+
+PAPERS = "retable.models"
+MAY_KNOW = ("retable.bench.task", "retable.bench.data", PAPERS)
+"""All that a paper knows of the engine."""
+
 HEAVY = ("torch", "mlflow", "matplotlib", "torchvision", "optuna")
 
 
-def imports(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+def sources(root: Path) -> dict[str, Path]:
+    """Every module below `root`/bench and `root`/models by the name it is imported by, and those of `src/retable`."""
+    found = {}
+    for folder in ("bench", "models"):
+        for path in sorted((root / folder).rglob("*.py")):
+            parts = ["retable", *path.relative_to(root).with_suffix("").parts]
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    for path in sorted((root / "src" / "retable").glob("*.py")):
+        found["retable" if path.stem == "__init__" else f"retable.{path.stem}"] = path
     return found
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "models").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
-def test_models_know_of_the_engine_only_tasks_and_data(path: Path) -> None:
-    ours = {name for name in imports(path) if name.split(".")[0] == "bench"}
-    allowed = {name for name in ours if name == "bench" or re.match(r"bench\.(task|data)(\.|$)", name)}
-    assert ours <= allowed
-    assert not {n.split(".")[0] for n in imports(path)} & {"mlflow", "optuna"}
+def imports(path: Path) -> Iterator[str]:
+    """What a file imports, inside functions and for the type checker too: modules, and names within them."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: import by the whole name"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_only_tracking_imports_mlflow() -> None:
-    owners = {p.name for p in (ROOT / "bench").rglob("*.py") if any(n.split(".")[0] == "mlflow" for n in imports(p))}
-    assert owners == {"tracking.py"}
+def graph(root: Path) -> dict[str, set[str]]:
+    """module -> the modules of ours that it imports."""
+    known = sources(root)
+    found: dict[str, set[str]] = {}
+    for module, path in known.items():
+        targets = set()
+        for name in imports(path):
+            while name and name not in known:
+                name = name.rpartition(".")[0]
+            targets.add(name)
+        found[module] = targets - {"", module}
+    return found
+
+
+def room(module: str) -> str:
+    """The entry of `ORDER` that a module of the engine belongs to."""
+    fits = [r for r in ORDER if module == r or (module.startswith(f"{r}.") and r not in ("retable", "retable.bench"))]
+    return max(fits, key=len) if fits else "retable"
+
+
+def upward(edges: dict[str, set[str]]) -> list[str]:
+    """Every import that goes against the order."""
+    found = []
+    for module, targets in edges.items():
+        for target in targets:
+            if module.startswith(PAPERS):
+                if not any(target == t or target.startswith(f"{t}.") for t in MAY_KNOW):
+                    found.append(f"{module} -> {target}")
+            elif target.startswith(PAPERS) or ORDER.index(room(target)) > ORDER.index(room(module)):
+                found.append(f"{module} -> {target}")
+    return sorted(found)
+
+
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import one another (strongly connected components, Tarjan 1972)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for target in edges.get(module, ()):
+            if target not in index:
+                visit(target)
+                low[module] = min(low[module], low[target])
+            elif target in stack:
+                low[module] = min(low[module], index[target])
+        if low[module] == index[module]:
+            group = stack[stack.index(module) :]
+            del stack[stack.index(module) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for module in edges:
+        if module not in index:
+            visit(module)
+    return found
+
+
+def test_rooms_import_only_from_rooms_above_them() -> None:
+    assert upward(graph(ROOT)) == []
+
+
+def test_nothing_imports_itself_in_a_circle() -> None:
+    assert circles(graph(ROOT)) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "caught"),
+    [
+        ("bench/suite/values.py", "from retable.bench.store import places", upward),
+        ("bench/store/reading.py", "def f():\n    from retable.bench.report import page", upward),
+        ("models/fast_style/data.py", "from retable.bench.suite import plan", upward),
+        ("bench/numbers.py", "from retable.models import optimizers", upward),
+        ("bench/store/places.py", "def f():\n    from retable.bench.store import client", circles),
+        ("models/perceptual.py", "from retable.models.fast_style import task", circles),
+    ],
+)
+def test_an_import_the_wrong_way_is_seen(tmp_path: Path, file: str, line: str, caught: object) -> None:
+    for folder in ("bench", "models", "src"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if not path.parent.is_symlink():
+                target = tmp_path / path.relative_to(ROOT)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(path.read_bytes())
+    with (tmp_path / file).open("a", encoding="utf-8") as planted:
+        planted.write(f"\n\n{line}\n")
+    assert callable(caught)
+    assert caught(graph(tmp_path))
+
+
+def test_only_the_store_knows_mlflow() -> None:
+    inside = ROOT / "bench" / "store"
+    uses = re.compile(r"^\s*(import|from) mlflow|import_module\(.mlflow|[\"']-m[\"'], [\"']mlflow", re.MULTILINE)
+    every = [*(ROOT / "bench").rglob("*.py"), *(ROOT / "models").rglob("*.py")]
+    assert [p for p in every if inside not in p.parents and uses.search(p.read_text(encoding="utf-8"))] == []
+
+
+def test_papers_know_neither_store_nor_queue() -> None:
+    for path in (ROOT / "models").rglob("*.py"):
+        assert not {name.split(".")[0] for name in imports(path)} & {"mlflow", "optuna"}, path
 
 
 def test_the_engine_names_no_paper() -> None:
@@ -50,7 +180,7 @@ def test_the_engine_names_no_paper() -> None:
 def test_light_commands_import_nothing_heavy(project: Path, command: list[str]) -> None:
     script = (
         "import sys; sys.argv = ['bench', *sys.argv[1:]]\n"
-        "from bench.cli import main\n"
+        "from retable.bench.commands.main import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         f"print('HEAVY', sorted(set({HEAVY!r}) & set(sys.modules)))\n"

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data import DataError
-from bench.data.download import Progress, quiet
+from retable.bench.data.download import Progress, quiet
+from retable.bench.data.source import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +99,7 @@ def remove(pixels: Path) -> None:
 def _build(
     folder: Path, files: Sequence[str], size: int, pixels: Path, key: str, progress: Progress, workers: int
 ) -> Index:
-    from bench.data.decode import read_rgb, square
+    from retable.bench.data.decode import read_rgb, square
 
     def decode(name: str) -> bytes | DataError:
         try:

@@ -3,7 +3,7 @@
 What is drawn follows the description of ZeroWaste-f in its paper and in FANet's (arXiv 2407.09379, sections 1 and
 4.1): a textured belt under uneven light; scraps of paper in cardboard's colours that belong to the background;
 opaque corrugated cardboard, translucent soft film with wrinkles, half-translucent rigid plastic, small shiny metal,
-over a sevenfold range of sizes, later ones over earlier ones. Written to disk as `bench.data.zerowaste` reads it,
+over a sevenfold range of sizes, later ones over earlier ones. Written to disk as `zerowaste` reads it,
 labels.json with polygons included, so that a run on it exercises the loader of the real set.
 
 Everything of scene i is drawn from one generator seeded with (seed, split, i): any part of a set can be made alone.
@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.data import Source, root
-from bench.data.download import Progress, quiet
+from retable.bench.data.download import Progress, quiet
+from retable.bench.data.source import Source, root
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ def prepare(
 ) -> Path:
     """Folder of a set with `counts` scenes a part at `size` pixels a side; made on the first call, then kept.
 
-    Parts are folders as `bench.data.zerowaste` reads them; "unlabelled" has frames alone. Made by `workers`
+    Parts are folders as `retable.bench.data.zerowaste` reads them; "unlabelled" has frames alone. Made by `workers`
     processes (default: one a core, but one alone where starting more would take longer). Several may call it at
     once: one works, the others wait. The folder appears when it is complete.
     """
@@ -321,7 +321,7 @@ def _chunk(job: _Job) -> list[dict[str, Any]]:
 
 def _coco(rows: list[dict[str, Any]], size: int) -> dict[str, Any]:
     """COCO's instance format. Polygons are whole objects: what lies on top is not cut out of them."""
-    from bench.data.zerowaste import CLASSES
+    from retable.bench.data.zerowaste import CLASSES
 
     annotations: list[dict[str, Any]] = []
     for image, row in enumerate(rows, 1):

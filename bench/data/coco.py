@@ -15,15 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bench.data import DataError, Source, root
-from bench.data.download import Progress, Remote, download, quiet
+from retable.bench.data.download import Progress, Remote, download, quiet
+from retable.bench.data.source import DataError, Source, root
 
 if TYPE_CHECKING:
     import zipfile
 
     import numpy as np
 
-    from bench.data import cache
+    from retable.bench.data import cache
 
 Split = Literal["train", "val"]
 Part = Literal["train", "val", "annotations"]
@@ -133,7 +133,7 @@ def load(split: Split, size: int, *, name: str = "coco2017", progress: Progress 
     core at 256 pixels) and kept; `corrupt(...)` says which images could not be read and are left out. Raises DataError
     if the images are not there, none can be read or the disk is full.
     """
-    from bench.data import cache
+    from retable.bench.data import cache
 
     pixels = _pixels(split, size, name)
     return cache.open_array(pixels, _prepared(split, size, name, progress))
@@ -145,7 +145,7 @@ def corrupt(split: Split, size: int, *, name: str = "coco2017") -> dict[str, str
 
 
 def _prepared(split: Split, size: int, name: str, progress: Progress) -> cache.Index:
-    from bench.data import cache
+    from retable.bench.data import cache
 
     release = _release(name)
     if split not in release.images:

@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data import DataError
+from retable.bench.data.source import DataError
 
 if TYPE_CHECKING:
     import numpy as np

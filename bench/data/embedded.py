@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data import DataError
+from retable.bench.data.source import DataError
 
 if TYPE_CHECKING:
     import numpy as np

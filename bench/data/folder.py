@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data import DataError, root
-from bench.data.decode import SUFFIXES
-from bench.data.download import Progress, quiet
+from retable.bench.data.decode import SUFFIXES
+from retable.bench.data.download import Progress, quiet
+from retable.bench.data.source import DataError, root
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +65,7 @@ def load(path: str | Path, size: int, *, progress: Progress = quiet) -> np.memma
     version stays. Unlike a public set, the user's own must be sound: DataError names the first file that
     cannot be read.
     """
-    from bench.data import cache
+    from retable.bench.data import cache
 
     base, names = _base(path), files(path)
     place = hashlib.sha256(os.fsencode(base)).hexdigest()[:12]

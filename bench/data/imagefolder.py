@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.data import FOLDER_PREFIX, DataError, Source, root
-from bench.data.decode import SUFFIXES
-from bench.data.download import Progress, quiet
+from retable.bench.data.decode import SUFFIXES
+from retable.bench.data.download import Progress, quiet
+from retable.bench.data.source import FOLDER_PREFIX, DataError, Source, root
 
 Split = Literal["train", "val"]
 

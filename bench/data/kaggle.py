@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data import DataError, Source, root
-from bench.data.decode import SUFFIXES
-from bench.data.download import Progress, quiet
+from retable.bench.data.decode import SUFFIXES
+from retable.bench.data.download import Progress, quiet
+from retable.bench.data.source import DataError, Source, root
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ def version(name: str) -> str:
 
 def missing(name: str) -> str | None:
     """None when all images are there (at any depth), else what to download and where to put it."""
-    from bench.data import folder
+    from retable.bench.data import folder
 
     known, at = _known(name), home(name)
     found = len(folder.files(at)) if at.is_dir() else 0
@@ -90,7 +90,7 @@ def get(name: str, *, sizes: Sequence[int] = (256,), progress: Progress = quiet)
     sizes: pixels a side of the prepared arrays. Raises DataError: with what to download and where to put it if
     nothing is there, with the two numbers if images are missing or too many, with the file if one is damaged.
     """
-    from bench.data import folder
+    from retable.bench.data import folder
 
     at = home(name)
     if missing(name) is not None:
@@ -108,7 +108,7 @@ def load(name: str, size: int, *, progress: Progress = quiet) -> np.ndarray:
 
     All are square as they come, so that nothing is cropped. Raises DataError if the set is not complete.
     """
-    from bench.data import folder
+    from retable.bench.data import folder
 
     if (problem := missing(name)) is not None:
         raise DataError(problem)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from bench.data import Source
-from bench.data.embedded import EmbeddedImage, decode, digest
-from bench.data.embedded import missing as _missing
-from bench.data.photos import PHOTOS
-from bench.data.styles import TEXTURES
+from retable.bench.data.embedded import EmbeddedImage, decode, digest
+from retable.bench.data.embedded import missing as _missing
+from retable.bench.data.photos import PHOTOS
+from retable.bench.data.source import Source
+from retable.bench.data.styles import TEXTURES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from bench.data import Source
-from bench.data.embedded import EmbeddedImage, decode, digest
-from bench.data.embedded import missing as _missing
+from retable.bench.data.embedded import EmbeddedImage, decode, digest
+from retable.bench.data.embedded import missing as _missing
+from retable.bench.data.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,7 +121,7 @@ def load(name: str) -> np.ndarray:
     Raises LookupError for an unknown name, DataError if the file is missing or not the pinned one.
     """
     if name not in PHOTOS:
-        from bench.task import did_you_mean
+        from retable.bench.task import did_you_mean
 
         raise LookupError(f"unknown photo '{name}'{did_you_mean(name, PHOTOS)}")
     pixels = decode(PHOTOS[name])

@@ -16,9 +16,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bench.data import DataError, Source, root
-from bench.data.download import Progress, Remote, download, quiet
-from bench.data.video import Clip
+from retable.bench.data.download import Progress, Remote, download, quiet
+from retable.bench.data.source import DataError, Source, root
+from retable.bench.data.video import Clip
 
 if TYPE_CHECKING:
     import zipfile
@@ -73,7 +73,7 @@ def load(scene: str, frames: int, height: int, width: int, *, render: Pass = "cl
 
     known = scenes()
     if scene not in known:
-        from bench.task import did_you_mean
+        from retable.bench.task import did_you_mean
 
         raise LookupError(f"unknown scene '{scene}'{did_you_mean(scene, known)}")
     base = home() / "training"
@@ -157,7 +157,7 @@ def _resized_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _picture(path: Path) -> Image.Image:
-    from bench.data.decode import read_rgb
+    from retable.bench.data.decode import read_rgb
 
     return read_rgb(path)
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from bench.data import Source
-from bench.data.embedded import EmbeddedImage, decode, digest
-from bench.data.embedded import missing as _missing
+from retable.bench.data.embedded import EmbeddedImage, decode, digest
+from retable.bench.data.embedded import missing as _missing
+from retable.bench.data.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,7 +111,7 @@ def load(name: str, size: int) -> np.ndarray:
     elif name in PROCEDURAL:
         picture = Image.fromarray(_drawn(name, max(size, MASTER)))
     else:
-        from bench.task import did_you_mean
+        from retable.bench.task import did_you_mean
 
         raise LookupError(f"unknown style '{name}'{did_you_mean(name, NAMES)}")
     pixels = np.array(picture.resize((size, size), Image.Resampling.LANCZOS))
@@ -121,7 +121,7 @@ def load(name: str, size: int) -> np.ndarray:
 
 @lru_cache(maxsize=len(PROCEDURAL))
 def _drawn(name: str, size: int) -> np.ndarray:
-    from bench.data import patterns
+    from retable.bench.data import patterns
 
     return patterns.draw(name, size)
 

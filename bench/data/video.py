@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bench.data import Source, photos
-from bench.data.embedded import digest
-from bench.data.photos import PHOTOS
+from retable.bench.data import photos
+from retable.bench.data.embedded import digest
+from retable.bench.data.photos import PHOTOS
+from retable.bench.data.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +77,7 @@ def load(scene: str, frames: int, height: int, width: int) -> Clip:
     import numpy as np
 
     if scene not in SCENES:
-        from bench.task import did_you_mean
+        from retable.bench.task import did_you_mean
 
         raise LookupError(f"unknown scene '{scene}'{did_you_mean(scene, SCENES)}")
     if frames < 2 or min(height, width) < 16:

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data import DataError, Source, root
-from bench.data.download import Progress, Remote, download, quiet
+from retable.bench.data.download import Progress, Remote, download, quiet
+from retable.bench.data.source import DataError, Source, root
 
 if TYPE_CHECKING:
     import torch

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
-from bench.data import DataError, Source, root
-from bench.data.decode import SUFFIXES, read_rgb
-from bench.data.download import Progress, Remote, download, quiet
+from retable.bench.data.decode import SUFFIXES, read_rgb
+from retable.bench.data.download import Progress, Remote, download, quiet
+from retable.bench.data.source import DataError, Source, root
 
 if TYPE_CHECKING:
     import numpy as np

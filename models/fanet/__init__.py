@@ -11,15 +11,15 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from bench.data.zerowaste import CLASSES
-from bench.task import Metric, Settings, TaskSpec
+from retable.bench.data.zerowaste import CLASSES
+from retable.bench.task import Metric, Settings, TaskSpec
 
 Network = Literal["fanet", "focalnet_tiny", "focalnet_base", "deeplabv3plus"]
 Data = Literal["clutter", "zerowaste-f"]
 
 
 class FanetShape(Settings):
-    """Sizes and switches of a FANet; see `models.fanet.backbone.Shape`. Defaults: the paper's."""
+    """Sizes and switches of a FANet; see `retable.models.fanet.backbone.Shape`. Defaults: the paper's."""
 
     widths: tuple[int, ...] = Field((96, 192, 384, 768), description="channels per stage; FocalNet takes the first")
     depths: tuple[int, ...] = Field((2, 2, 8, 2), description="blocks per stage")
@@ -258,32 +258,44 @@ TASKS = [
     TaskSpec(
         "waste_segmentation",
         Supervised,
-        "models.fanet.tasks:supervised",
+        "retable.models.fanet.tasks:supervised",
         SUPERVISED,
         "quality/miou",
         _frames,
         alone=_segmentation_alone,
     ),
     TaskSpec(
-        "waste_segmentation_cct", CrossConsistency, "models.fanet.tasks:cct", CCT, "quality/miou", _frames_and_more
+        "waste_segmentation_cct",
+        CrossConsistency,
+        "retable.models.fanet.tasks:cct",
+        CCT,
+        "quality/miou",
+        _frames_and_more,
     ),
     TaskSpec(
-        "waste_segmentation_reco", RegionalContrast, "models.fanet.tasks:reco", RECO, "quality/miou", _frames_and_more
+        "waste_segmentation_reco",
+        RegionalContrast,
+        "retable.models.fanet.tasks:reco",
+        RECO,
+        "quality/miou",
+        _frames_and_more,
     ),
     TaskSpec(
         "waste_pretraining",
         Classification,
-        "models.fanet.tasks:classification",
+        "retable.models.fanet.tasks:classification",
         CLASSIFICATION,
         "quality/top1",
         _labelled_images,
         alone=_pretraining_alone,
     ),
-    TaskSpec("waste_network_cost", Cost, "models.fanet.cost:make", COST, "cost/parameters", lambda settings: []),
+    TaskSpec(
+        "waste_network_cost", Cost, "retable.models.fanet.cost:make", COST, "cost/parameters", lambda settings: []
+    ),
     TaskSpec(
         "waste_frequencies",
         Frequencies,
-        "models.fanet.frequencies:make",
+        "retable.models.fanet.frequencies:make",
         FREQUENCIES,
         "detail/share",
         lambda settings: [settings.data],

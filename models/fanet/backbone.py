@@ -2,7 +2,7 @@
 
 Source: FANet (arXiv 2407.09379), section 3.1 and figure 3a. Widths, depths and kernels are the released
 code's; with them the classifier has the published 36.7 M parameters and 5.8 G operations (tables 3 and 4).
-`models.fanet.timm_models` registers it with timm, whose `features_only` uses the three methods at the end.
+`retable.models.fanet.timm_models` registers it with timm, whose `features_only` uses the three methods at the end.
 
 Shape suffixes: B batch, C channels, H height, W width, K classes.
 """
@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.fanet.blocks import Bare, Block, Frm, LayerNorm, Scm
+from retable.models.fanet.blocks import Bare, Block, Frm, LayerNorm, Scm
 
 Init = Literal["trunc02", "fan_in"]
 """Every weight from a normal of deviation 0.02 (the released code), or scaled by fan-in (torch's default)."""

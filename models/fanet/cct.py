@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.fanet import CrossConsistency, networks, optim
-from models.fanet.upernet import POOLS, conv_bn_relu, resize
+from retable.models.fanet import CrossConsistency, networks, optim
+from retable.models.fanet.upernet import POOLS, conv_bn_relu, resize
 
 STRIDE = 8
 XI, RADIUS = 0.1, 2.0

@@ -22,11 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.data import imagefolder, vision
-from bench.data.decode import read_rgb
-from bench.task import Context, Evaluation, State
-from models import parallel
-from models.fanet import Classification, networks, optim, stream
+from retable.bench.data import imagefolder, vision
+from retable.bench.data.decode import read_rgb
+from retable.bench.task import Context, Evaluation, State
+from retable.models import parallel
+from retable.models.fanet import Classification, networks, optim, stream
 
 EVALUATION_BATCH = 64
 

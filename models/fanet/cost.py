@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.task import Context, Evaluation, State
-from models.fanet import Cost, networks
+from retable.bench.task import Context, Evaluation, State
+from retable.models.fanet import Cost, networks
 
 
 def make(settings: Cost, context: Context) -> CostTask:

@@ -13,9 +13,9 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data import clutter, zerowaste
-from bench.data.decode import read_rgb
-from models.fanet import Segmentation, augment, stream
+from retable.bench.data import clutter, zerowaste
+from retable.bench.data.decode import read_rgb
+from retable.models.fanet import Segmentation, augment, stream
 
 Bytes = NDArray[np.uint8]
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.data import clutter, zerowaste
-from bench.task import Context, Evaluation, State
-from models.fanet import Frequencies
+from retable.bench.data import clutter, zerowaste
+from retable.bench.task import Context, Evaluation, State
+from retable.models.fanet import Frequencies
 
 Floats = NDArray[np.float64]
 

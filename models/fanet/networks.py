@@ -16,11 +16,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bench.data import vision
-from bench.task import State
-from models.fanet import Classification, Cost, FanetShape, Supervised
-from models.fanet.backbone import FANet, Shape
-from models.fanet.upernet import Segmenter
+from retable.bench.data import vision
+from retable.bench.task import State
+from retable.models.fanet import Classification, Cost, FanetShape, Supervised
+from retable.models.fanet.backbone import FANet, Shape
+from retable.models.fanet.upernet import Segmenter
 
 FOCALNETS: Mapping[str, tuple[int, tuple[int, ...]]] = {
     "focalnet_tiny": (96, (2, 2, 6, 2)),

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.data.zerowaste import IGNORE
-from models.fanet import Segmentation
+from retable.bench.data.zerowaste import IGNORE
+from retable.models.fanet import Segmentation
 
 
 def optimizer(settings: Segmentation, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from models.fanet.blocks import Block, Refinement
+from retable.models.fanet.blocks import Block, Refinement
 
 SIDE = 256
 """Pixels of a picture's long side."""

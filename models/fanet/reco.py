@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.data.zerowaste import IGNORE
-from models.fanet import RegionalContrast, networks, optim
-from models.fanet.upernet import conv_bn_relu, resize
+from retable.bench.data.zerowaste import IGNORE
+from retable.models.fanet import RegionalContrast, networks, optim
+from retable.models.fanet.upernet import conv_bn_relu, resize
 
 
 class RegionalContrastMethod(nn.Module):

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models import parallel
-from models.fanet import Supervised, optim
-from models.fanet.upernet import Segmenter
+from retable.models import parallel
+from retable.models.fanet import Supervised, optim
+from retable.models.fanet.upernet import Segmenter
 
 
 class SupervisedMethod(nn.Module):

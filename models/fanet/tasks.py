@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.data.zerowaste import CLASSES, IGNORE
-from bench.task import Context, Evaluation, State
-from models import parallel
-from models.fanet import (
+from retable.bench.data.zerowaste import CLASSES, IGNORE
+from retable.bench.task import Context, Evaluation, State
+from retable.models import parallel
+from retable.models.fanet import (
     Classification,
     CrossConsistency,
     RegionalContrast,
@@ -25,7 +25,7 @@ from models.fanet import (
     optim,
     pictures,
 )
-from models.fanet.stream import Stream
+from retable.models.fanet.stream import Stream
 
 
 class Method(Protocol):
@@ -41,7 +41,7 @@ class Method(Protocol):
 
 def supervised(settings: Supervised, context: Context) -> SegmentationTask:
     """Task `waste_segmentation`."""
-    from models.fanet.supervised import SupervisedMethod
+    from retable.models.fanet.supervised import SupervisedMethod
 
     train = frames.split(settings, "train")
     weights = frames.class_weights(train) if settings.class_weights == "median" else None
@@ -54,7 +54,7 @@ def supervised(settings: Supervised, context: Context) -> SegmentationTask:
 
 def cct(settings: CrossConsistency, context: Context) -> SegmentationTask:
     """Task `waste_segmentation_cct`."""
-    from models.fanet.cct import CrossConsistencyMethod
+    from retable.models.fanet.cct import CrossConsistencyMethod
 
     method = CrossConsistencyMethod(settings, len(CLASSES))
     return SegmentationTask(settings, context, method, frames.split(settings, "train"), frames.unlabelled(settings))
@@ -62,7 +62,7 @@ def cct(settings: CrossConsistency, context: Context) -> SegmentationTask:
 
 def reco(settings: RegionalContrast, context: Context) -> SegmentationTask:
     """Task `waste_segmentation_reco`."""
-    from models.fanet.reco import RegionalContrastMethod
+    from retable.models.fanet.reco import RegionalContrastMethod
 
     method = RegionalContrastMethod(settings, len(CLASSES))
     return SegmentationTask(settings, context, method, frames.split(settings, "train"), frames.unlabelled(settings))
@@ -70,7 +70,7 @@ def reco(settings: RegionalContrast, context: Context) -> SegmentationTask:
 
 def classification(settings: Classification, context: Context) -> Any:
     """Task `waste_pretraining`."""
-    from models.fanet.classification import ClassificationTask
+    from retable.models.fanet.classification import ClassificationTask
 
     return ClassificationTask(settings, context)
 

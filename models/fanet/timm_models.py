@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from bench.data import vision
+from retable.bench.data import vision
 
 vision.torchvision()  # before timm, which imports it
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model  # noqa: E402
 
-from models.fanet.backbone import FANet, Shape  # noqa: E402
+from retable.models.fanet.backbone import FANet, Shape  # noqa: E402
 
 default_cfgs = generate_default_cfgs(
     {

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from bench.data import FOLDER_PREFIX, photos, styles
-from bench.task import Metric, Settings, TaskSpec, did_you_mean
-from models.optimizers import OptimizerName
+from retable.bench.data import FOLDER_PREFIX, photos, styles
+from retable.bench.task import Metric, Settings, TaskSpec, did_you_mean
+from retable.models.optimizers import OptimizerName
 
 Weights = Literal["file", "torchvision"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -119,7 +119,7 @@ TASKS = [
     TaskSpec(
         name="fast_style",
         settings=FastStyle,
-        make="models.fast_style.task:FastStyleTask",
+        make="retable.models.fast_style.task:FastStyleTask",
         metrics={
             "loss/total": Metric(f"{_LOSS}, of one batch"),
             "loss/content": Metric("content term with its weight, of one batch"),
@@ -133,12 +133,12 @@ TASKS = [
         },
         objective="loss/final",
         data=_fast_style_data,
-        apply="models.fast_style.apply:apply",
+        apply="retable.models.fast_style.apply:apply",
     ),
     TaskSpec(
         name="vgg_reconstruction",
         settings=Reconstruction,
-        make="models.fast_style.reconstruction:ReconstructionTask",
+        make="retable.models.fast_style.reconstruction:ReconstructionTask",
         metrics={
             "loss/total": Metric("squared difference of features or Gram matrices, relative to that of white noise"),
             "loss/pixels": Metric("root mean square difference to the original, of 255 grey levels"),

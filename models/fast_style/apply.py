@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.task import Request, State
-from models.fast_style import FastStyle, data
-from models.fast_style.network import TransformNet
-from models.fast_style.task import initial_network
+from retable.bench.task import Request, State
+from retable.models.fast_style import FastStyle, data
+from retable.models.fast_style.network import TransformNet
+from retable.models.fast_style.task import initial_network
 
 MULTIPLE = 4
 """The network halves the size twice; pictures are padded by reflection to such sides inside."""
@@ -26,7 +26,7 @@ SMALLEST = 17
 
 
 def apply(model: State, settings: Mapping[str, Any], request: Request, device: str) -> Iterator[np.ndarray]:
-    """Stylise each content by itself; see `bench.task.Request`.
+    """Stylise each content by itself; see `retable.bench.task.Request`.
 
     Raises ValueError for what a network of one fixed style cannot do, and for pictures that are too small.
     """

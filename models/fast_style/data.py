@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data import FOLDER_PREFIX, coco, folder, photos, styles
-from models.fast_style import Weights
-from models.perceptual import Vgg, gram_BCC
+from retable.bench.data import FOLDER_PREFIX, coco, folder, photos, styles
+from retable.models.fast_style import Weights
+from retable.models.perceptual import Vgg, gram_BCC
 
 CONTENT_LAYER = "relu2_2"
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data import photos, styles
-from bench.task import Context, Evaluation, State
-from models.fast_style import Reconstruction
-from models.fast_style.data import as_tensor
-from models.perceptual import Vgg, content_loss, gram_BCC, style_loss
-from models.precision import computation_dtype
+from retable.bench.data import photos, styles
+from retable.bench.task import Context, Evaluation, State
+from retable.models.fast_style import Reconstruction
+from retable.models.fast_style.data import as_tensor
+from retable.models.perceptual import Vgg, content_loss, gram_BCC, style_loss
+from retable.models.precision import computation_dtype
 
 
 class ReconstructionTask:

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data import photos, styles
-from bench.task import Context, Evaluation, State
-from models import optimizers
-from models.fast_style import FastStyle, data
-from models.fast_style.network import TransformNet
-from models.perceptual import content_loss, style_loss
-from models.precision import computation_dtype
+from retable.bench.data import photos, styles
+from retable.bench.task import Context, Evaluation, State
+from retable.models import optimizers
+from retable.models.fast_style import FastStyle, data
+from retable.models.fast_style.network import TransformNet
+from retable.models.perceptual import content_loss, style_loss
+from retable.models.precision import computation_dtype
 
 LAST_STEPS = 20
 """`loss/last` is a mean over so many steps."""

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from bench.task import Metric, Settings, TaskSpec
+from retable.bench.task import Metric, Settings, TaskSpec
 
 DataName = Literal["patches", "cifar10"]
 Encoder = Literal["resnet18", "conv4"]
@@ -141,7 +141,7 @@ TASKS = [
     TaskSpec(
         name="siamese",
         settings=Pretraining,
-        make="models.siamese.pretrain:make",
+        make="retable.models.siamese.pretrain:make",
         metrics={
             "loss/total": Metric("sum of the two negative cosines (equation 1), -2 to 2"),
             **SPECTRA,
@@ -155,7 +155,7 @@ TASKS = [
     TaskSpec(
         name="siamese_linear",
         settings=LinearDynamics,
-        make="models.siamese.linear:make",
+        make="retable.models.siamese.linear:make",
         metrics={
             "loss/total": Metric("expected squared distance of prediction and target, halved"),
             "linear/modes": Metric("eigenvalues of F = W X W' beyond 0.001", "higher"),

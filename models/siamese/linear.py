@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.task import Context, Evaluation, State
-from models.siamese import LinearDynamics, dynamics
+from retable.bench.task import Context, Evaluation, State
+from retable.models.siamese import LinearDynamics, dynamics
 
 SURVIVES = 1e-3
 """An eigenvalue of F = W X W' beyond this has not collapsed."""

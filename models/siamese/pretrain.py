@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.data import cifar, patches
-from bench.task import Context, Evaluation, State
-from models import parallel
-from models.precision import computation_dtype
-from models.siamese import MOMENTS, Pretraining, augment, direct, dynamics, network, probe
+from retable.bench.data import cifar, patches
+from retable.bench.task import Context, Evaluation, State
+from retable.models import parallel
+from retable.models.precision import computation_dtype
+from retable.models.siamese import MOMENTS, Pretraining, augment, direct, dynamics, network, probe
 
 
 def make(settings: Pretraining, context: Context) -> Siamese:

@@ -11,8 +11,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from bench.task import Metric, Settings, TaskSpec
-from models.unrolled import PICTURE, TIME, Data, Pair, Precision, Weights, loss_network_data, pair_data
+from retable.bench.task import Metric, Settings, TaskSpec
+from retable.models.unrolled import PICTURE, TIME, Data, Pair, Precision, Weights, loss_network_data, pair_data
 
 
 class Trained(Settings):
@@ -118,7 +118,7 @@ TASKS = [
     TaskSpec(
         name="decoder",
         settings=Decoder,
-        make="models.stylizers.training:make_decoder",
+        make="retable.models.stylizers.training:make_decoder",
         metrics={
             "loss/total": Metric("the decoder's own training loss, of one batch"),
             "loss/held_out": Metric("the same on images that were not trained on"),
@@ -130,7 +130,7 @@ TASKS = [
     TaskSpec(
         name="srcnn",
         settings=SuperResolution,
-        make="models.stylizers.superresolution:SrcnnTask",
+        make="retable.models.stylizers.superresolution:SrcnnTask",
         metrics={
             "loss/total": Metric("mean squared error of the luminance in [0, 1], of one batch"),
             "loss/held_out": Metric("the same on images that were not trained on"),
@@ -144,7 +144,7 @@ TASKS = [
         TaskSpec(
             name=settings.model_fields["method"].default,
             settings=settings,
-            make="models.stylizers.optimised:OptimisedTask",
+            make="retable.models.stylizers.optimised:OptimisedTask",
             metrics=PICTURE,
             objective="loss/total",
             data=pair_data,
@@ -155,7 +155,7 @@ TASKS = [
         TaskSpec(
             name=settings.model_fields["method"].default,
             settings=settings,
-            make="models.stylizers.pictures:FeedForwardTask",
+            make="retable.models.stylizers.pictures:FeedForwardTask",
             metrics={**PICTURE, **TIME},
             objective="loss/total",
             data=pair_data,

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.task import Context, Evaluation, State
-from models.stylizers import DeepPhoto, Optimised
-from models.unrolled.matting import Laplacian, laplacian
-from models.unrolled.objective import Objective, Target, beyond_range
-from models.unrolled.pictures import evaluation, objective_of, pair_of
+from retable.bench.task import Context, Evaluation, State
+from retable.models.stylizers import DeepPhoto, Optimised
+from retable.models.unrolled.matting import Laplacian, laplacian
+from retable.models.unrolled.objective import Objective, Target, beyond_range
+from retable.models.unrolled.pictures import evaluation, objective_of, pair_of
 
 HISTORY = 20
 """Pairs of steps and gradients that L-BFGS keeps."""

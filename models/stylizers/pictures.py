@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bench.task import Context, State
-from models.stylizers import FeedForward, feedforward
-from models.stylizers.training import encoder_of, trained
-from models.unrolled.pictures import PairTask, needed
+from retable.bench.task import Context, State
+from retable.models.stylizers import FeedForward, feedforward
+from retable.models.stylizers.training import encoder_of, trained
+from retable.models.unrolled.pictures import PairTask, needed
 
 Stylise = Callable[[Tensor, Tensor], Tensor]
 """Content and style [1, 3, H, W] in [0, 1] -> stylised [1, 3, H, W], not clipped."""

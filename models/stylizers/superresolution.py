@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.task import Context, Evaluation, State
-from models.stylizers import SuperResolution
-from models.unrolled import data
+from retable.bench.task import Context, Evaluation, State
+from retable.models.stylizers import SuperResolution
+from retable.models.unrolled import data
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Of RGB, ITU-R BT.601."""

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.task import Context, Evaluation, State
-from models.precision import computation_dtype
-from models.stylizers import Decoder as Settings
-from models.stylizers import transforms
-from models.stylizers.decoders import LEVELS, Decoder, Encoder, encoder, pooling_places
-from models.unrolled import data
+from retable.bench.task import Context, Evaluation, State
+from retable.models.precision import computation_dtype
+from retable.models.stylizers import Decoder as Settings
+from retable.models.stylizers import transforms
+from retable.models.stylizers.decoders import LEVELS, Decoder, Encoder, encoder, pooling_places
+from retable.models.unrolled import data
 
 
 class DecoderTask:

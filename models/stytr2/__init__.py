@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from bench.data import FOLDER_PREFIX, styles
-from bench.task import Metric, Settings, TaskSpec, did_you_mean
+from retable.bench.data import FOLDER_PREFIX, styles
+from retable.bench.task import Metric, Settings, TaskSpec, did_you_mean
 
 Norm = Literal["l2", "l1"]
 TapSet = Literal["paper", "original", "small"]
@@ -198,7 +198,7 @@ TASKS = [
     TaskSpec(
         name="stytr2",
         settings=Training,
-        make="models.stytr2.task:TrainingTask",
+        make="retable.models.stytr2.task:TrainingTask",
         metrics={
             "loss/total": Metric("equation 12, of one batch"),
             "loss/base": Metric("equation 12 without the separability term, of one batch"),
@@ -230,12 +230,12 @@ TASKS = [
         },
         objective="validation/score",
         data=_data,
-        apply="models.stytr2.apply:apply",
+        apply="retable.models.stytr2.apply:apply",
     ),
     TaskSpec(
         name="stytr2_pairs",
         settings=Comparison,
-        make="models.stytr2.pairs:ComparisonTask",
+        make="retable.models.stytr2.pairs:ComparisonTask",
         metrics={
             "pairs/searched": Metric("pairs that were looked at", better=None),
             "pairs/near_equal": Metric("of them, pairs whose L_c and L_s agree within the tolerance", better=None),

@@ -13,15 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.task import Request, State
-from models.stytr2 import Training
-from models.stytr2.network import ContentCode, Generator, initial
+from retable.bench.task import Request, State
+from retable.models.stytr2 import Training
+from retable.models.stytr2.network import ContentCode, Generator, initial
 
 
 def apply(model: State, settings: Mapping[str, Any], request: Request, device: str) -> Iterator[np.ndarray]:
     """Give each content the style of the one style picture, which is brought to the size that was trained at.
 
-    See `bench.task.Request`. Raises ValueError for what the generator cannot do, and for pictures smaller than two
+    See `task.Request`. Raises ValueError for what the generator cannot do, and for pictures smaller than two
     patches.
     """
     s = Training.model_validate(settings)

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data import FOLDER_PREFIX, folder, kaggle, photos, styles
-from models.stytr2 import Model
+from retable.bench.data import FOLDER_PREFIX, folder, kaggle, photos, styles
+from retable.models.stytr2 import Model
 
 SPLIT_SEED = 42
 SHARES = (0.6, 0.3)

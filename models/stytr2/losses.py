@@ -1,7 +1,7 @@
 """Content, style, identity and separability losses: equations 6 to 12, with the printed and the released variants.
 
 All of them come out as float32 scalars; features may be bfloat16. Where paper and released code differ, a
-word says which is computed; `models.stytr2.Training` explains it.
+word says which is computed; `retable.models.stytr2.Training` explains it.
 
 Shape suffixes: B batch, C channels, H height, W width of features.
 """
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.stytr2 import Norm, Separability
+from retable.models.stytr2 import Norm, Separability
 
 Features = Mapping[str, Tensor]
 Stats = Mapping[str, tuple[Tensor, Tensor]]

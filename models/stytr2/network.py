@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.stytr2 import Model
-from models.stytr2.transformer import DecoderLayer, EncoderLayer
+from retable.models.stytr2 import Model
+from retable.models.stytr2.transformer import DecoderLayer, EncoderLayer
 
 
 @dataclass(frozen=True)

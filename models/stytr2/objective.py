@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.perceptual import Vgg
-from models.stytr2 import TAPS, Model, Training
-from models.stytr2 import losses as L
+from retable.models.perceptual import Vgg
+from retable.models.stytr2 import TAPS, Model, Training
+from retable.models.stytr2 import losses as L
 
 
 @dataclass(frozen=True)

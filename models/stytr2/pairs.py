@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.task import Context, Evaluation, State
-from models.precision import computation_dtype
-from models.stytr2 import TAPS, Comparison, data, measures, objective
-from models.stytr2 import losses as L
-from models.stytr2.network import Generator, initial
+from retable.bench.task import Context, Evaluation, State
+from retable.models.precision import computation_dtype
+from retable.models.stytr2 import TAPS, Comparison, data, measures, objective
+from retable.models.stytr2 import losses as L
+from retable.models.stytr2.network import Generator, initial
 
 BATCH = 8
 """Pairs per pass."""

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.task import Context, Evaluation, State
-from models.perceptual import total_variation
-from models.precision import computation_dtype
-from models.stytr2 import TAPS, Training, data, measures, objective, schedules
-from models.stytr2.network import initial
+from retable.bench.task import Context, Evaluation, State
+from retable.models.perceptual import total_variation
+from retable.models.precision import computation_dtype
+from retable.models.stytr2 import TAPS, Training, data, measures, objective, schedules
+from retable.models.stytr2.network import initial
 
 CACHE_BYTES = 256 * 2**20
 """Features of all images are kept up to this size; beyond it they are computed per batch."""

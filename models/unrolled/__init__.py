@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from bench.data import FOLDER_PREFIX, photos, styles, video
-from bench.task import Metric, Settings, TaskSpec, did_you_mean
+from retable.bench.data import FOLDER_PREFIX, photos, styles, video
+from retable.bench.task import Metric, Settings, TaskSpec, did_you_mean
 
 Weights = Literal["file", "torchvision"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -230,7 +230,7 @@ class Timed(Settings):
 
 
 def loss_network_data(weights: Weights) -> str:
-    """The name in `bench.data` of the loss network's weights."""
+    """The name in `retable.bench.data` of the loss network's weights."""
     return "vgg16" if weights == "file" else "vgg19_torchvision"
 
 
@@ -265,7 +265,7 @@ TASKS = [
     TaskSpec(
         name="unrolled",
         settings=Unrolled,
-        make="models.unrolled.training:UnrolledTask",
+        make="retable.models.unrolled.training:UnrolledTask",
         metrics={
             "loss/total": Metric("training loss: the sum of L_TV over the iterations, mean over a step's pairs"),
             "loss/explosion": Metric("largest training loss of a step over the geometric mean of all"),
@@ -281,12 +281,12 @@ TASKS = [
         },
         objective="loss/held_out",
         data=_unrolled_data,
-        apply="models.unrolled.apply:apply",
+        apply="retable.models.unrolled.apply:apply",
     ),
     TaskSpec(
         name="unrolled_picture",
         settings=Restructured,
-        make="models.unrolled.solving:RestructuredTask",
+        make="retable.models.unrolled.solving:RestructuredTask",
         metrics={**PICTURE, **TIME},
         objective="loss/total",
         data=pair_data,
@@ -294,7 +294,7 @@ TASKS = [
     TaskSpec(
         name="stylised_video",
         settings=Film,
-        make="models.unrolled.filming:FilmTask",
+        make="retable.models.unrolled.filming:FilmTask",
         metrics={
             "video/error": Metric("root mean square of each frame minus the last one warped to it, where valid"),
             "video/error_input": Metric("the same of the film itself", better=None),
@@ -308,7 +308,7 @@ TASKS = [
     TaskSpec(
         name="texture",
         settings=Texture,
-        make="models.unrolled.textures:TextureTask",
+        make="retable.models.unrolled.textures:TextureTask",
         metrics={
             "quality/psnr": Metric("of the luminance, against the texture before it was reduced", "higher", "dB"),
             "quality/consistency": Metric("PSNR of the result, reduced again, against what was given", "higher", "dB"),
@@ -321,7 +321,7 @@ TASKS = [
     TaskSpec(
         name="stylising_time",
         settings=Timed,
-        make="models.unrolled.timing:TimingTask",
+        make="retable.models.unrolled.timing:TimingTask",
         metrics={
             "time/stylise": Metric("one picture from image to image, median of the repeats", unit="s"),
             "time/spread": Metric("slowest repeat over fastest", better=None),

@@ -13,14 +13,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.task import Request, State
-from models.stylizers.superresolution import bicubic, luminance
-from models.unrolled import SIDE, data
-from models.unrolled.proximal import Proximal, compose, gaussian_downsampling, low_resolution, photorealism, temporal
-from models.unrolled.solving import Restructurable
-from models.unrolled.style import Region
-from models.unrolled.textures import grey
-from models.unrolled.warping import consistent, estimated, warp
+from retable.bench.task import Request, State
+from retable.models.stylizers.superresolution import bicubic, luminance
+from retable.models.unrolled import SIDE, data
+from retable.models.unrolled.proximal import (
+    Proximal,
+    compose,
+    gaussian_downsampling,
+    low_resolution,
+    photorealism,
+    temporal,
+)
+from retable.models.unrolled.solving import Restructurable
+from retable.models.unrolled.style import Region
+from retable.models.unrolled.textures import grey
+from retable.models.unrolled.warping import consistent, estimated, warp
 
 TEMPORAL_WEIGHT = 0.37
 """lambda_R of section 5.5, for films."""
@@ -37,7 +44,7 @@ programs leave. Section 5.6 blurs twice as much before it reduces; undoing that 
 
 
 def apply(model: State, settings: Mapping[str, Any], request: Request, device: str) -> Iterator[np.ndarray]:
-    """Stylise each content; see `bench.task.Request`. Frames of a film are held to the one before along their flow.
+    """Stylise each content; see `task.Request`. Frames of a film are held to the one before along their flow.
 
     Raises ValueError where the request does not fit: no style, weights that do not sum to one, masks that leave
     pixels out or overlap, pictures that are too small.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data import FOLDER_PREFIX, coco, folder, photos, styles
+from retable.bench.data import FOLDER_PREFIX, coco, folder, photos, styles
 
 VALIDATION_SEED = 0
 """Every network is measured on the same pairs, whatever its seed."""
@@ -86,7 +86,7 @@ def image(name: str, height: int, width: int) -> np.ndarray:
     """
     from PIL import Image, ImageOps
 
-    from bench.data.decode import read_rgb
+    from retable.bench.data.decode import read_rgb
 
     if name.startswith(FOLDER_PREFIX):
         picture = read_rgb(Path(name.removeprefix(FOLDER_PREFIX)))

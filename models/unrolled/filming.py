@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data import sintel, video
-from bench.data.video import Clip
-from bench.task import Context, Evaluation, State
-from models.stylizers.pictures import stylizer
-from models.unrolled import Film, data
-from models.unrolled.pictures import needed
-from models.unrolled.proximal import Proximal, compose, photorealism, temporal
-from models.unrolled.solving import Restructurable
-from models.unrolled.warping import consistent, estimated, flicker, temporal_error, warp
+from retable.bench.data import sintel, video
+from retable.bench.data.video import Clip
+from retable.bench.task import Context, Evaluation, State
+from retable.models.stylizers.pictures import stylizer
+from retable.models.unrolled import Film, data
+from retable.models.unrolled.pictures import needed
+from retable.models.unrolled.proximal import Proximal, compose, photorealism, temporal
+from retable.models.unrolled.solving import Restructurable
+from retable.models.unrolled.warping import consistent, estimated, flicker, temporal_error, warp
 
 SHOWN = 4
 """Frames in the picture, in reading order: the first, the last and those between, evenly."""

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.unrolled.style import CHANNELS, SCALES, Region, at_scale, gram
+from retable.models.unrolled.style import CHANNELS, SCALES, Region, at_scale, gram
 
 Nonlinearity = Literal["heaviside", "relu"]
 Backward = Literal["separate", "shared"]
@@ -156,7 +156,7 @@ class Solver(nn.Module):
 
         weights: beta of each scale, five numbers or [B, 5]; 0 leaves a scale out (section 4.1).
         intensity: multiplies all of them; 0 returns the content.
-        proximal: applied after every update (section 4.2); see `models.unrolled.proximal`.
+        proximal: applied after every update (section 4.2); see `retable.models.unrolled.proximal`.
         Raises ValueError for an image that is too small (see `padded`) or a mask of another size.
         """
         weights_BS = torch.as_tensor(weights, dtype=torch.float32, device=content_B3HW.device)

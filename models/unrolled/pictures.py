@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.task import Evaluation, State
-from models.unrolled import Measured, Pair, data
-from models.unrolled.matting import laplacian
-from models.unrolled.objective import Objective, loss_network
+from retable.bench.task import Evaluation, State
+from retable.models.unrolled import Measured, Pair, data
+from retable.models.unrolled.matting import laplacian
+from retable.models.unrolled.objective import Objective, loss_network
 
 
 def objective_of(settings: Measured, device: str, dtype: torch.dtype = torch.float32) -> Objective:
@@ -33,7 +33,7 @@ def pair_of(settings: Pair, device: str) -> tuple[Tensor, Tensor]:
 
 
 def evaluation(objective: Objective, content_13HW: Tensor, style_13HW: Tensor, result_13HW: Tensor) -> Evaluation:
-    """The metrics `models.unrolled.PICTURE` of a result that is clipped to [0, 1] first, and the three images."""
+    """The metrics `unrolled.PICTURE` of a result that is clipped to [0, 1] first, and the three images."""
     from skimage.metrics import structural_similarity
 
     with torch.no_grad():

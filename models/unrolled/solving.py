@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bench.task import Context, State
-from models.unrolled import Layout, Restructured, data
-from models.unrolled.objective import loss_network
-from models.unrolled.pictures import PairTask, needed
-from models.unrolled.proximal import Proximal, photorealism
-from models.unrolled.style import SCALES, Region, everywhere, regions, style_of
-from models.unrolled.training import solver_of
+from retable.bench.task import Context, State
+from retable.models.unrolled import Layout, Restructured, data
+from retable.models.unrolled.objective import loss_network
+from retable.models.unrolled.pictures import PairTask, needed
+from retable.models.unrolled.proximal import Proximal, photorealism
+from retable.models.unrolled.style import SCALES, Region, everywhere, regions, style_of
+from retable.models.unrolled.training import solver_of
 
 
 class Restructurable:
@@ -39,7 +39,7 @@ class Restructurable:
     ) -> list[Region]:
         """One style, a mixture (equal weights unless given), or one style for each mask.
 
-        Raises ValueError where weights or masks do not fit (see `models.unrolled.style`).
+        Raises ValueError where weights or masks do not fit (see `retable.models.unrolled.style`).
         """
         measured = [style_of(self.vgg, image, self.alpha_floor) for image in styles_13HW]
         if masks_11HW is not None:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.perceptual import gram_BCC
+from retable.models.perceptual import gram_BCC
 
 SCALES = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 """I_s, the scales of the style, coarse last. The paper writes conv; its reference 15 reads them after the ReLU."""
@@ -23,7 +23,7 @@ CHANNELS = (64, 128, 256, 512, 512)
 
 
 class Features(Protocol):
-    """A frozen network: `models.unrolled.objective.LossNetwork`."""
+    """A frozen network: `retable.models.unrolled.objective.LossNetwork`."""
 
     def __call__(self, image_B3HW: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]: ...
 

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.data import styles
-from bench.task import Context, Evaluation, State
-from models.stylizers.superresolution import bicubic, luminance, psnr
-from models.stylizers.superresolution import trained as trained_srcnn
-from models.unrolled import Texture, data
-from models.unrolled.objective import LossNetwork, loss_network
-from models.unrolled.pictures import needed
-from models.unrolled.proximal import gaussian_downsampling, low_resolution
-from models.unrolled.solving import Restructurable, betas
-from models.unrolled.style import SCALES, gram
+from retable.bench.data import styles
+from retable.bench.task import Context, Evaluation, State
+from retable.models.stylizers.superresolution import bicubic, luminance, psnr
+from retable.models.stylizers.superresolution import trained as trained_srcnn
+from retable.models.unrolled import Texture, data
+from retable.models.unrolled.objective import LossNetwork, loss_network
+from retable.models.unrolled.pictures import needed
+from retable.models.unrolled.proximal import gaussian_downsampling, low_resolution
+from retable.models.unrolled.solving import Restructurable, betas
+from retable.models.unrolled.style import SCALES, gram
 
 
 class TextureTask:

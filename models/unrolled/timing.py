@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.task import Context, Evaluation, State
-from models.stylizers import Decoder as DecoderSettings
-from models.stylizers import feedforward
-from models.stylizers.training import decoders_of, encoder_of
-from models.unrolled import Timed, data
-from models.unrolled.network import Solver
-from models.unrolled.objective import loss_network
-from models.unrolled.pictures import seconds
-from models.unrolled.proximal import photorealism
-from models.unrolled.style import everywhere, style_of
+from retable.bench.task import Context, Evaluation, State
+from retable.models.stylizers import Decoder as DecoderSettings
+from retable.models.stylizers import feedforward
+from retable.models.stylizers.training import decoders_of, encoder_of
+from retable.models.unrolled import Timed, data
+from retable.models.unrolled.network import Solver
+from retable.models.unrolled.objective import loss_network
+from retable.models.unrolled.pictures import seconds
+from retable.models.unrolled.proximal import photorealism
+from retable.models.unrolled.style import everywhere, style_of
 
 
 class TimingTask:

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.task import Context, Evaluation, State
-from models.precision import computation_dtype
-from models.unrolled import Unrolled, data
-from models.unrolled.network import Solver
-from models.unrolled.objective import Objective, beyond_range, loss_network, noisy, random_betas
-from models.unrolled.style import everywhere, style_of
+from retable.bench.task import Context, Evaluation, State
+from retable.models.precision import computation_dtype
+from retable.models.unrolled import Unrolled, data
+from retable.models.unrolled.network import Solver
+from retable.models.unrolled.objective import Objective, beyond_range, loss_network, noisy, random_betas
+from retable.models.unrolled.style import everywhere, style_of
 
 WARM_UP = 10
 """Steps of rising learning rate of the schedule "linear"."""

@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.data import clutter
-from models.fanet import Classification, networks
-from models.fanet.backbone import FANet, Shape
-from models.fanet.blocks import LayerNorm, Pointwise
+from retable.bench.data import clutter
+from retable.models.fanet import Classification, networks
+from retable.models.fanet.backbone import FANet, Shape
+from retable.models.fanet.blocks import LayerNorm, Pointwise
 
 
 class DirectNorm(nn.Module):

@@ -16,9 +16,9 @@ import speed
 import torch
 from torch import Tensor, nn
 
-from bench.data.vision import torchvision
-from bench.task import Context
-from models.siamese import Pretraining, augment, direct, network, pretrain
+from retable.bench.data.vision import torchvision
+from retable.bench.task import Context
+from retable.models.siamese import Pretraining, augment, direct, network, pretrain
 
 torchvision()
 from torchvision import transforms  # noqa: E402, TID251

@@ -18,13 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.data import weights
-from bench.task import Context
-from models.precision import cpu_has_bf16
-from models.stytr2 import TAPS, Training, losses
-from models.stytr2.network import Generator
-from models.stytr2.task import TrainingTask
-from models.stytr2.transformer import Attention
+from retable.bench.data import weights
+from retable.bench.task import Context
+from retable.models.precision import cpu_has_bf16
+from retable.models.stytr2 import TAPS, Training, losses
+from retable.models.stytr2.network import Generator
+from retable.models.stytr2.task import TrainingTask
+from retable.models.stytr2.transformer import Attention
 
 QUICK: dict[str, Any] = {
     "contents": 8, "styles": 5, "size": 64, "pairs_per_content": 5, "validation_pairs": 8, "batch_size": 2,

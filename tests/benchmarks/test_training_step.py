@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.data import styles, weights
-from bench.task import Context
-from models.fast_style import FastStyle
-from models.fast_style.data import as_tensor, epoch_order
-from models.fast_style.task import FastStyleTask
-from models.precision import cpu_has_bf16
+from retable.bench.data import styles, weights
+from retable.bench.task import Context
+from retable.models.fast_style import FastStyle
+from retable.models.fast_style.data import as_tensor, epoch_order
+from retable.models.fast_style.task import FastStyleTask
+from retable.models.precision import cpu_has_bf16
 
 native_bf16 = pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU does not multiply in bfloat16")
 

@@ -16,17 +16,17 @@ import speed
 import torch
 from torch import Tensor
 
-from bench.task import Context
-from models.stylizers import Decoder as DecoderSettings
-from models.stylizers import feedforward
-from models.stylizers.training import decoders_of, encoder_of
-from models.unrolled import Unrolled, data
-from models.unrolled.filtering import chebyshev_order, conjugate_gradients, graph_filter
-from models.unrolled.matting import LARGEST_EIGENVALUE, Laplacian, laplacian
-from models.unrolled.network import Solver
-from models.unrolled.objective import loss_network
-from models.unrolled.style import SCALES, everywhere, style_of
-from models.unrolled.training import UnrolledTask
+from retable.bench.task import Context
+from retable.models.stylizers import Decoder as DecoderSettings
+from retable.models.stylizers import feedforward
+from retable.models.stylizers.training import decoders_of, encoder_of
+from retable.models.unrolled import Unrolled, data
+from retable.models.unrolled.filtering import chebyshev_order, conjugate_gradients, graph_filter
+from retable.models.unrolled.matting import LARGEST_EIGENVALUE, Laplacian, laplacian
+from retable.models.unrolled.network import Solver
+from retable.models.unrolled.objective import loss_network
+from retable.models.unrolled.style import SCALES, everywhere, style_of
+from retable.models.unrolled.training import UnrolledTask
 
 WEIGHT = 100.0
 """2 lambda_L with the paper's lambda_L of 50."""

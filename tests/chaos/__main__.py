@@ -66,11 +66,11 @@ def _campaign(name: str, given: argparse.Namespace) -> int:
 
 def empty_store(folder: Path) -> Path:
     """A migrated MLflow database without runs: making one takes seconds."""
-    from bench import tracking
-    from bench.stores import Stores
+    from retable.bench.store import making
+    from retable.bench.store.places import Stores
 
     uri = f"sqlite:///{folder / 'empty' / 'mlflow.db'}"
-    tracking.prepare(Stores(uri, "sqlite:///", folder / "artifacts", folder / "empty"), {})
+    making.prepare(Stores(uri, "sqlite:///", folder / "artifacts", folder / "empty"), {})
     return folder / "empty" / "mlflow.db"
 
 

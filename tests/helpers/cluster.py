@@ -47,7 +47,7 @@ class Machine:
         stores = {"MLFLOW_TRACKING_URI": self.tracking, "RETABLE_STORAGE": self.storage, "RETABLE_HEARTBEAT": "1"}
         log = (self.folder / f"{args[0]}-{len(self.started)}.log").open("w")
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench", *args],
+            [sys.executable, "-m", "retable", *args],
             cwd=self.project,
             env={**os.environ, "PYTHONPATH": str(ROOT), **own, **stores, **variables},
             stdout=log,
@@ -74,7 +74,7 @@ class Machine:
         found = []
         for child in children:
             with suppress(psutil.Error):  # it has just ended
-                if "bench.worker" in " ".join(child.cmdline()):
+                if "retable.bench.run.worker" in " ".join(child.cmdline()):
                     found.append(child.pid)
         return found
 

@@ -32,7 +32,7 @@ def command(*args: str, **variables: str) -> subprocess.Popen[str]:
     """Start `bench ARGS` in the working directory. It hears Ctrl-C, also where the tests run in the background of a
     shell, which has what it starts there ignore it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "bench", *args],
+        [sys.executable, "-m", "retable", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -36,8 +36,8 @@ def found(what: str, folder: Path, ranks: int, given: Any = None) -> Any:
 
 def losses(rank: int, ranks: int, given: Any) -> dict[str, list[dict[str, float]]]:
     """Every loss of the first steps of some tasks, by name; for each its task, settings and number of steps."""
-    from bench import training
-    from bench.task import Context, find_task, load
+    from retable.bench.run import training
+    from retable.bench.task import Context, find_task, load
 
     there = {}
     for name, (wanted, values, steps) in given.items():
@@ -56,7 +56,7 @@ def norms(rank: int, ranks: int, given: Any) -> Any:
     import torch
     from torch import nn
 
-    from models import parallel
+    from retable.models import parallel
 
     generator = torch.Generator().manual_seed(1)
     x = 3 + 2 * torch.randn(8, 3, 4, 5, generator=generator, dtype=torch.float64)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.task import Context, Request, find_task, load
-from bench.training import from_bytes, to_bytes
+from retable.bench.run.training import from_bytes, to_bytes
+from retable.bench.task import Context, Request, find_task, load
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -148,8 +148,8 @@ class TestOneStyleNetwork:
     def test_is_the_network_that_was_trained(self, fast: Model) -> None:
         untrained = Model.__new__(Model)
         untrained.spec, untrained.settings = fast.spec, fast.settings
-        from models.fast_style import FastStyle
-        from models.fast_style.task import initial_network
+        from retable.models.fast_style import FastStyle
+        from retable.models.fast_style.task import initial_network
 
         untrained.state = {"network": initial_network(FastStyle(**fast.settings), 0).state_dict()}
         assert apart(fast(picture(32, 32))[0], untrained(picture(32, 32))[0]) > 0

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models.fanet import RegionalContrast, Supervised, augment, cct, optim, reco, stream
+from retable.models.fanet import RegionalContrast, Supervised, augment, cct, optim, reco, stream
 
 PLAIN = augment.Recipe(
     crop=(16, 16), resize=None, ratio=(1.0, 1.0), category=1.0, photometric="off", rotate=0.0, ignore=255

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.fanet.metrics import confusion, named, scores
+from retable.models.fanet.metrics import confusion, named, scores
 
 PUBLISHED = [
     [514916758, 4774690, 30287003, 1572223, 9213015],

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.task import Context
-from models.fanet import Classification, Cost, Supervised, cost, networks
-from models.fanet.backbone import FANet, Shape
-from models.fanet.blocks import ConvMLP, LayerNorm, Pointwise, Refinement
-from models.fanet.upernet import Segmenter, UPerHead
+from retable.bench.task import Context
+from retable.models.fanet import Classification, Cost, Supervised, cost, networks
+from retable.models.fanet.backbone import FANet, Shape
+from retable.models.fanet.blocks import ConvMLP, LayerNorm, Pointwise, Refinement
+from retable.models.fanet.upernet import Segmenter, UPerHead
 
 TINY = Shape(widths=(8, 16, 24, 32), depths=(1, 1, 2, 1), stem_stride=2, drop_path=0.0, init="fan_in")
 
@@ -145,7 +145,7 @@ def test_initialisations_differ_as_their_words_say() -> None:
 
 
 def test_timm_knows_fanet_and_smp_puts_a_decoder_on_it() -> None:
-    from models.fanet import timm_models  # noqa: F401
+    from retable.models.fanet import timm_models  # noqa: F401
 
     import segmentation_models_pytorch as smp  # isort: skip
     import timm  # isort: skip

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bench import plan, suite
-from bench.schema import Suite
+from retable.bench.suite import loader, plan
+from retable.bench.suite.schema import Suite
 
 FILE = Path(__file__).parents[2] / "suites" / "fanet.yaml"
 
 
 @pytest.fixture(scope="module")
 def fanet() -> Suite:
-    return suite.load(FILE).suite
+    return loader.load(FILE).suite
 
 
 @pytest.mark.parametrize("scale", ["quick", "desk", "paper"])
@@ -55,7 +55,7 @@ def test_rows_of_a_table_differ_in_their_network_alone(fanet: Suite) -> None:
 def test_networks_that_are_compared_at_equal_cost_cost_the_same(fanet: Suite) -> None:
     import torch
 
-    from models.fanet import Supervised, networks
+    from retable.models.fanet import Supervised, networks
 
     for scale in ("quick", "desk"):
         trials = plan.trials(fanet, scale)

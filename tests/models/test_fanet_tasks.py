@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import training
-from bench.data import DataError, clutter
-from bench.task import Context, Evaluation, find_task, load
-from models.fanet import SUPERVISED, pictures, tasks
+from retable.bench.data import DataError, clutter
+from retable.bench.run import training
+from retable.bench.task import Context, Evaluation, find_task, load
+from retable.models.fanet import SUPERVISED, pictures, tasks
 
 COMMON: dict[str, Any] = {
     "data": "clutter",

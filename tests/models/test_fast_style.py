@@ -19,11 +19,11 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import nn
 
-from bench.task import Context, Evaluation, find_task, load
-from models.fast_style import FastStyle, Reconstruction, data
-from models.fast_style.network import InstanceNorm, TransformNet
-from models.fast_style.reconstruction import ReconstructionTask
-from models.fast_style.task import FastStyleTask, initial_network
+from retable.bench.task import Context, Evaluation, find_task, load
+from retable.models.fast_style import FastStyle, Reconstruction, data
+from retable.models.fast_style.network import InstanceNorm, TransformNet
+from retable.models.fast_style.reconstruction import ReconstructionTask
+from retable.models.fast_style.task import FastStyleTask, initial_network
 
 TINY: dict[str, Any] = {
     "size": 32, "images": 8, "batch_size": 2, "epochs": 2, "width": 2, "style_size": 32, "style_weight": 1e8,
@@ -73,7 +73,7 @@ def test_a_mistake_in_the_settings_is_named(changes: dict[str, Any], message: st
 
 def test_both_tasks_are_found_and_list_what_they_read_without_torch() -> None:
     code = (
-        "import sys; from bench.task import find_task;"
+        "import sys; from retable.bench.task import find_task;"
         "s = find_task('fast_style'); r = find_task('vgg_reconstruction');"
         "assert list(s.data(s.settings(data='coco2017', weights='torchvision')))"
         " == ['coco2017', 'photos', 'styles', 'vgg16_torchvision'];"

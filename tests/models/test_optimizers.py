@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from models import optimizers
+from retable.models import optimizers
 
 
 class Own(torch.optim.SGD):
@@ -113,5 +113,5 @@ def test_only_known_words_and_dotted_paths_pass(name: str) -> None:
 
 
 def test_settings_are_checked_without_torch() -> None:
-    code = "import sys; import models.optimizers as o; o.checked('adam'); assert 'torch' not in sys.modules"
+    code = "import sys; import retable.models.optimizers as o; o.checked('adam'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

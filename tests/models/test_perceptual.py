@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import Tensor
 
-from bench.data import photos, weights
-from models.perceptual import Vgg, content_loss, convolve, gram_BCC, style_loss, total_variation
-from models.precision import cpu_has_bf16
+from retable.bench.data import photos, weights
+from retable.models.perceptual import Vgg, content_loss, convolve, gram_BCC, style_loss, total_variation
+from retable.models.precision import cpu_has_bf16
 
 TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 PLAIN = {"relu1_2": 3, "relu2_2": 8, "relu3_3": 15, "relu4_3": 22, "conv4_2": 19, "relu5_3": 29}
@@ -84,7 +84,7 @@ def test_nothing_deeper_than_asked_is_computed(astronaut: Tensor, monkeypatch: p
         return convolve(h, conv, relu=relu)  # type: ignore[arg-type]
 
     vgg = Vgg(TAPS)
-    monkeypatch.setattr("models.perceptual.convolve", counted)
+    monkeypatch.setattr("retable.models.perceptual.convolve", counted)
     assert list(vgg(astronaut, ["relu2_2"])) == ["relu2_2"]
     assert len(calls) == 4
     calls.clear()

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench import data
-from bench.data import DataError, weights
-from models import perceptual
-from models.perceptual import Vgg
+from retable.bench import data
+from retable.bench.data import DataError, weights
+from retable.models import perceptual
+from retable.models.perceptual import Vgg
 
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 """Places of torchvision's VGG-19 that hold a convolution."""

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp, kstest
 
-from bench.data import patches
-from bench.data.vision import torchvision
-from models.siamese import augment
+from retable.bench.data import patches
+from retable.bench.data.vision import torchvision
+from retable.models.siamese import augment
 
 torchvision()
 from torchvision.transforms import v2  # noqa: E402, TID251

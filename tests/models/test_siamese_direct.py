@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.siamese import direct
-from models.siamese.dynamics import spectrum
+from retable.models.siamese import direct
+from retable.models.siamese.dynamics import spectrum
 
 
 def moment(eigenvalues: list[float] | np.ndarray, seed: int = 0) -> torch.Tensor:

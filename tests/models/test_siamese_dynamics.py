@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.siamese import dynamics
+from retable.models.siamese import dynamics
 
 
 def rotation(d: int, seed: int = 0) -> torch.Tensor:

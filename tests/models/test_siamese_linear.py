@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.task import Context
-from models.siamese import LinearDynamics, linear
+from retable.bench.task import Context
+from retable.models.siamese import LinearDynamics, linear
 
 
 def run(seed: int = 0, **settings: object) -> tuple[linear.Linear, dict[str, float]]:
@@ -47,7 +47,7 @@ def test_survivors_sit_at_the_predicted_fixpoint_and_are_aligned() -> None:
 def test_the_predictor_turns_symmetric_by_itself() -> None:
     start, _ = run(steps=1)
     _, metrics = run()
-    from models.siamese.dynamics import asymmetry
+    from retable.models.siamese.dynamics import asymmetry
 
     assert asymmetry(start.w_p)[0] > 1.3
     assert metrics["linear/asymmetry"] < 0.05

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models.siamese import network
-from models.siamese.dynamics import asymmetry
+from retable.models.siamese import network
+from retable.models.siamese.dynamics import asymmetry
 
 
 def test_resnet18_has_the_parameters_of_the_version_for_32_pixels() -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from bench.task import Context, find_task, load
-from models.siamese import Pretraining, direct, network, pretrain
+from retable.bench.task import Context, find_task, load
+from retable.models.siamese import Pretraining, direct, network, pretrain
 
 SMALL: dict[str, Any] = {
     "size": 8,

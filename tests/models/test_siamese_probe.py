@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.siamese import probe
+from retable.models.siamese import probe
 
 
 def clouds(

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bench import plan
-from bench import suite as suites
-from bench.schema import NotPublished, Suite
+from retable.bench.suite import loader, plan
+from retable.bench.suite.schema import NotPublished, Suite
 
 SCALES = ("quick", "desk", "paper")
 
 
 @pytest.fixture(scope="module")
 def suite() -> Suite:
-    return suites.load(Path(__file__).parents[2] / "suites" / "ssl_dynamics.yaml").suite
+    return loader.load(Path(__file__).parents[2] / "suites" / "ssl_dynamics.yaml").suite
 
 
 def test_all_eighteen_slots_and_the_seventeen_published_numbers_are_there(suite: Suite) -> None:
@@ -71,7 +70,7 @@ def test_the_untrained_row_differs_from_table_1_in_training_alone(suite: Suite, 
 
 
 def test_the_linear_model_is_declared_on_both_sides_of_its_threshold(suite: Suite) -> None:
-    from models.siamese.linear import threshold
+    from retable.models.siamese.linear import threshold
 
     etas = {t.settings["eta"] for t in plan.trials(suite, "quick") if t.experiment == "linear_decay"}
     assert min(etas) < threshold(0.1) < max(etas)

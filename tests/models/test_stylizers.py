@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.data import photos
-from bench.task import Context, Evaluation, find_task, load
-from models.stylizers import feedforward, transforms
-from models.stylizers.decoders import CHANNELS, Decoder, encoder, pooling_places
-from models.stylizers.superresolution import Srcnn, bicubic, luminance, psnr, reduced
-from models.unrolled import data
-from models.unrolled.matting import laplacian
+from retable.bench.data import photos
+from retable.bench.task import Context, Evaluation, find_task, load
+from retable.models.stylizers import feedforward, transforms
+from retable.models.stylizers.decoders import CHANNELS, Decoder, encoder, pooling_places
+from retable.models.stylizers.superresolution import Srcnn, bicubic, luminance, psnr, reduced
+from retable.models.unrolled import data
+from retable.models.unrolled.matting import laplacian
 
 SMALL: dict[str, Any] = {"images": 8, "size": 48, "held_out": 2}
 

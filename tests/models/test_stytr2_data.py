@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from models.stytr2 import Model, Training, data
+from retable.models.stytr2 import Model, Training, data
 
 SMALL: dict[str, Any] = {"contents": 6, "styles": 4, "size": 32, "width": 16, "heads": 2, "pairs_per_content": 4}
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.stytr2 import Norm, schedules
-from models.stytr2 import losses as L
+from retable.models.stytr2 import Norm, schedules
+from retable.models.stytr2 import losses as L
 
 SMALL = 1e-5  # the variance's epsilon
 ROOT = math.sqrt(2 + SMALL) - math.sqrt(SMALL)  # deviation of (0, 2) minus that of a flat channel

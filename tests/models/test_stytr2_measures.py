@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.stytr2 import measures
+from retable.models.stytr2 import measures
 
 FLAT = np.full((1, 32, 32, 3), 0.5)
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.stytr2 import Model
-from models.stytr2.network import Generator, PixelDecoder, PositionalEncoding, initial
-from models.stytr2.transformer import Attention, DecoderLayer, EncoderLayer
+from retable.models.stytr2 import Model
+from retable.models.stytr2.network import Generator, PixelDecoder, PositionalEncoding, initial
+from retable.models.stytr2.transformer import Attention, DecoderLayer, EncoderLayer
 
 ORIGINAL: dict[str, Any] = {
     "embedding": "shared",

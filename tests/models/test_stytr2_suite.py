@@ -6,18 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from bench import plan
-from bench import suite as suites
-from bench.plan import Trial
-from bench.schema import Suite
-from models.stytr2 import TAPS
+from retable.bench.suite import loader, plan
+from retable.bench.suite.plan import Trial
+from retable.bench.suite.schema import Suite
+from retable.models.stytr2 import TAPS
 
 SCALES = ("quick", "desk", "paper")
 
 
 @pytest.fixture(scope="module")
 def suite() -> Suite:
-    return suites.load(Path(__file__).parents[2] / "suites" / "separability.yaml").suite
+    return loader.load(Path(__file__).parents[2] / "suites" / "separability.yaml").suite
 
 
 def cells(suite: Suite, scale: str, *experiments: str) -> list[Trial]:

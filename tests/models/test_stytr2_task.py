@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.task import Context, Evaluation, find_task, load
-from bench.training import Hooks, pack, run, seed_all, unpack
-from models.stytr2 import LAYERS, TAPS, TASKS, Comparison, Training
-from models.stytr2.pairs import ComparisonTask
-from models.stytr2.task import TrainingTask
+from retable.bench.run.training import Hooks, pack, run, seed_all, unpack
+from retable.bench.task import Context, Evaluation, find_task, load
+from retable.models.stytr2 import LAYERS, TAPS, TASKS, Comparison, Training
+from retable.models.stytr2.pairs import ComparisonTask
+from retable.models.stytr2.task import TrainingTask
 
 TINY: dict[str, Any] = {
     "contents": 6,

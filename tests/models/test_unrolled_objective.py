@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.data import photos
-from models.unrolled.objective import LAYERS, Objective, loss_network, noisy, random_betas, total_variation_B
-from models.unrolled.style import SCALES, everywhere, mix, style_of
+from retable.bench.data import photos
+from retable.models.unrolled.objective import LAYERS, Objective, loss_network, noisy, random_betas, total_variation_B
+from retable.models.unrolled.style import SCALES, everywhere, mix, style_of
 
 
 @pytest.fixture(scope="module")

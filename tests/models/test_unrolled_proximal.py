@@ -11,15 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.unrolled.filtering import chebyshev_order, conjugate_gradients, graph_filter
-from models.unrolled.matting import LARGEST_EIGENVALUE, Laplacian, laplacian
-from models.unrolled.proximal import (
-    compose,
-    gaussian_downsampling,
-    low_resolution,
-    photorealism,
-    temporal,
-)
+from retable.models.unrolled.filtering import chebyshev_order, conjugate_gradients, graph_filter
+from retable.models.unrolled.matting import LARGEST_EIGENVALUE, Laplacian, laplacian
+from retable.models.unrolled.proximal import compose, gaussian_downsampling, low_resolution, photorealism, temporal
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bench import plan
-from bench import suite as suites
-from bench.schema import Suite
+from retable.bench.suite import loader, plan
+from retable.bench.suite.schema import Suite
 
 SCALES = ("quick", "desk", "paper")
 
 
 @pytest.fixture(scope="module")
 def suite() -> Suite:
-    return suites.load(Path(__file__).parents[2] / "suites" / "flexible_solver.yaml").suite
+    return loader.load(Path(__file__).parents[2] / "suites" / "flexible_solver.yaml").suite
 
 
 @pytest.mark.parametrize("scale", SCALES)

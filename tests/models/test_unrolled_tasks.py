@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.task import Context, Evaluation, find_task, load
-from models.unrolled.style import everywhere
+from retable.bench.task import Context, Evaluation, find_task, load
+from retable.models.unrolled.style import everywhere
 
 SMALL: dict[str, Any] = {
     "iterations": 2,
@@ -169,7 +169,7 @@ class TestTextures:
         assert held["quality/psnr"] > plain["quality/psnr"]
 
     def test_the_truth_itself_is_beyond_measure(self) -> None:
-        from models.unrolled.textures import gram_snr
+        from retable.models.unrolled.textures import gram_snr
 
         task = make("texture", method="bicubic", size=48)
         snr = gram_snr(task.vgg, task.truth_11HW, task.truth_11HW)

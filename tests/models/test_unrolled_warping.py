@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.data import video
-from models.unrolled.warping import consistent, estimated, flicker, inside, temporal_error, warp
+from retable.bench.data import video
+from retable.models.unrolled.warping import consistent, estimated, flicker, inside, temporal_error, warp
 
 
 def uniform(dx: float, dy: float, height: int = 12, width: int = 15) -> torch.Tensor:

@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from bench import plan
-from bench import suite as suites
-from bench.frames import Results
-from bench.schema import Suite
+from retable.bench.results.frames import Results
+from retable.bench.suite import loader, plan
+from retable.bench.suite.schema import Suite
 
 HERE = Path(__file__).parent
 LEVEL = {
@@ -34,7 +33,7 @@ BASE = pd.Timestamp("2026-01-03 10:00", tz="UTC")
 
 @cache
 def sample_suite() -> Suite:
-    return suites.load(HERE / "paintings.yaml").suite
+    return loader.load(HERE / "paintings.yaml").suite
 
 
 def suite_with(**parts: Any) -> Suite:

@@ -80,7 +80,7 @@ def _workers_in(project: Path) -> list[int]:
     import psutil
 
     there = [p for p in psutil.process_iter(["cmdline", "cwd"]) if p.info["cwd"] == str(project)]
-    return [p.pid for p in there if "bench.worker" in " ".join(p.info["cmdline"] or ())]
+    return [p.pid for p in there if "retable.bench.run.worker" in " ".join(p.info["cmdline"] or ())]
 
 
 def test_a_database_that_restarts_in_mid_run_loses_nothing(

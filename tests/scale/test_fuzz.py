@@ -30,7 +30,7 @@ CASES = settings(
 
 def bench(*args: str) -> tuple[int, str]:
     """Run a command in this process: its exit code, and what it printed. An exception is a failed test."""
-    from bench.cli import main
+    from retable.bench.commands.main import main
 
     before, printed = sys.argv, io.StringIO()
     sys.argv = ["bench", *args]

@@ -38,7 +38,7 @@ def test_a_run_and_its_report_open_no_connection(project: Path, tmp_path: Path) 
     usual = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DO_NOT_TRACK", "CI", "PYTEST"))}
     environment = {**usual, "PYTHONPATH": f"{tmp_path / 'spy'}:{ROOT}", "SPIED": str(spied), "HOME": str(home)}
     ran = subprocess.run(
-        [*without_network, sys.executable, "-m", "bench", "run", "toy", "--workers", "1", "--where", "seed=0,lr=0.1"],
+        [*without_network, sys.executable, "-m", "retable", "run", "toy", "--workers", "1", "--where", "seed=0,lr=0.1"],
         env={**environment, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from servers import Postgres
 
-from bench import storage, study, versions
-from bench.plan import Trial
-from bench.schema import Experiment
-from bench.stores import Stores, locate, redact
+from retable.bench.queue import storage, study, versions
+from retable.bench.store.places import Stores, locate, redact
+from retable.bench.suite.plan import Trial
+from retable.bench.suite.schema import Experiment
 
 CLAIM = """
 import sys, optuna
-from bench import storage, study
+from retable.bench.queue import storage, study
 found = optuna.load_study(study_name="s", storage=storage.connect(sys.argv[1]), sampler=optuna.samplers.RandomSampler())
 def objective(trial):
     if "cell" not in trial.user_attrs:

@@ -17,10 +17,10 @@ from PIL import Image
 from running import Ran, command, curve, finished, statuses
 from together import found
 
-from bench import ranks
-from bench.options import RunError
-from bench.task import find_task
-from models.fanet.classification import mirrored
+from retable.bench.run import ranks
+from retable.bench.run.options import RunError
+from retable.bench.task import find_task
+from retable.models.fanet.classification import mirrored
 
 Bench = Callable[..., Ran]
 
@@ -160,7 +160,7 @@ def test_a_shared_trial_through_the_front_door(shared: Path, bench: Bench) -> No
 
 
 def _peers(pid: int) -> list[psutil.Process]:
-    return [c for c in psutil.Process(pid).children(recursive=True) if c.cmdline()[-1:] == ["bench.ranks"]]
+    return [c for c in psutil.Process(pid).children(recursive=True) if c.cmdline()[-1:] == ["retable.bench.run.ranks"]]
 
 
 def test_a_killed_process_of_a_trial_gives_it_back_and_it_goes_on(shared: Path, bench: Bench) -> None:

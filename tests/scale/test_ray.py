@@ -37,7 +37,7 @@ def _actors(pid: int) -> list[int]:
     import psutil
 
     below = psutil.Process(pid).children(recursive=True)
-    return sorted({c.ppid() for c in below if c.cmdline()[1:4] == ["-m", "bench", "worker"]})
+    return sorted({c.ppid() for c in below if c.cmdline()[1:4] == ["-m", "retable", "worker"]})
 
 
 def _listening(pid: int) -> set[str]:
@@ -67,7 +67,7 @@ def test_two_nodes_on_one_machine(project: Path) -> None:
 
 FRACTIONS = """
 import sys, ray
-from bench import ray_engine
+from retable.bench.run import ray_engine
 ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 share = ray_engine.Share(cpus=0.5, gpus=0.5)
 say = "import os, sys, time; sys.stderr.write(os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(1)"

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from running import command
 from servers import free_port
 
-from bench import outbox, tracking
-from bench.store import Run
-from bench.stores import Stores
+from retable.bench.store import artifacts, outbox
+from retable.bench.store.places import Stores
+from retable.bench.store.records import Run
 
 PARTS = st.one_of(
     st.sampled_from(["..", ".", "/", "\\", "//", "secret", "run", "images", "a.png", "\x00", "~"]), st.text()
@@ -41,7 +41,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_stores_names_do_not_lead_out_of_a_runs_folder(tree: Path, name: str, path: str) -> None:
     run = Run(name, "e", "n", "FINISHED", 0.0, 1.0, str(tree / "run"))
     try:
-        found = tracking.artifact("sqlite:///x.db", run, path, tree / "fetched")
+        found = artifacts.artifact("sqlite:///x.db", run, path, tree / "fetched")
     except FileNotFoundError:
         return
     assert found.resolve().is_relative_to(tree / "run")
@@ -51,7 +51,7 @@ def test_a_stores_names_do_not_lead_out_of_a_runs_folder(tree: Path, name: str, 
 def test_a_run_id_is_no_path(tmp_path: Path, name: str) -> None:
     run = Run(name, "e", "n", "FINISHED", 0.0, 1.0, "mlflow-artifacts:/1")
     with pytest.raises(FileNotFoundError, match="is no artifact path"):
-        tracking.artifact("http://127.0.0.1:1", run, "model.pt", tmp_path)  # before anything is asked of a server
+        artifacts.artifact("http://127.0.0.1:1", run, "model.pt", tmp_path)  # before anything is asked of a server
     with pytest.raises(ValueError, match="is no run id"):
         outbox.Outbox(Stores("", "", None, tmp_path), name)
     assert [p.name for p in tmp_path.rglob("*")] in ([], ["outbox"])
@@ -63,7 +63,7 @@ def test_the_interface_listens_on_loopback(project: Path) -> None:
         command("run", "toy", "--no-report", "--workers", "1", "--where", "seed=0,lr=0.1,method=plain").wait(120) == 0
     )
     port = free_port()
-    words = [sys.executable, "-m", "bench", "ui", "--port", str(port)]
+    words = [sys.executable, "-m", "retable", "ui", "--port", str(port)]
     process = subprocess.Popen(words, start_new_session=True, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: any(c.laddr.port == port for c in _listening(process.pid)))

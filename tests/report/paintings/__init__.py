@@ -1,6 +1,6 @@
 """A made-up paper for tests of the report: its tasks are declared, never run."""
 
-from bench.task import Metric, Settings, TaskSpec
+from retable.bench.task import Metric, Settings, TaskSpec
 
 
 class Paint(Settings):

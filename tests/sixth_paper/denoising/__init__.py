@@ -2,8 +2,8 @@
 
 from pydantic import Field, field_validator
 
-from bench.task import Metric, Settings, TaskSpec, did_you_mean
 from denoising.penalties import PENALTIES
+from retable.bench.task import Metric, Settings, TaskSpec, did_you_mean
 
 
 class Denoise(Settings):

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.data import photos
-from bench.task import Context, Evaluation, State
 from denoising import Denoise
 from denoising.penalties import PENALTIES
+from retable.bench.data import photos
+from retable.bench.task import Context, Evaluation, State
 
 
 class DenoiseTask:

@@ -1,6 +1,6 @@
 """A made-up paper for tests: gradient descent on a quadratic. Its tasks are real, small and fast."""
 
-from bench.task import Metric, Settings, TaskSpec
+from retable.bench.task import Metric, Settings, TaskSpec
 
 
 class Descent(Settings):

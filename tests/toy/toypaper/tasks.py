@@ -7,7 +7,7 @@ import time
 import numpy as np
 import torch
 
-from bench.task import Evaluation
+from retable.bench.task import Evaluation
 from toypaper.helper import loss
 
 

@@ -1,0 +1,167 @@
+"""A trained model on one's own pictures: finds the model, hands it what was asked for, writes what it makes.
+
+What a model does with a request is its family's affair (`TaskSpec.apply`); pictures are `pictures`'.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retable.bench.apply import pictures
+from retable.bench.store import places, reading, status
+from retable.bench.store.status import Status
+from retable.bench.suite import loader, plan
+from retable.bench.suite.loader import SuiteFile
+from retable.bench.suite.plan import Trial
+from retable.bench.task import Request, TaskSpec, find_task, load
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class ApplyError(ValueError):
+    """No model fits, or the request does not fit the model; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A trained model: its trial, its task, and the run that made it."""
+
+    trial: Trial
+    spec: TaskSpec
+    status: Status
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was written, and by which model."""
+
+    model: Found
+    files: list[Path]
+
+
+def apply(
+    file: SuiteFile | str | Path,
+    contents: Sequence[Path],
+    out: Path,
+    *,
+    styles: Sequence[str] = (),
+    weights: Sequence[float] = (),
+    masks: Sequence[Path] = (),
+    photo: bool = False,
+    upscale: int = 1,
+    intensity: float = 1.0,
+    size: int = 0,
+    scale: str = "quick",
+    only: Sequence[str] = (),
+    where: str = "",
+    device: str = "cpu",
+    tracking: str | None = None,
+) -> Made:
+    """Use a suite's trained model on pictures, a folder of frames or a film.
+
+    contents: image files, or one folder of frames, or one film (GIF, or MP4 and the like with PyAV).
+    out: a folder; or the file to write, where there is one picture; or a .gif for a film.
+    styles: image files or words of `retable.bench.data.styles`. masks: grey images in the contents' proportions, white
+    where the style of the same place goes. size: longer side of what is computed, in pixels; 0 keeps the content's own.
+    only, where: which of the suite's models, if it trained several (see `model_of`).
+    Raises ApplyError, DataError (naming the file), SuiteError or PlanError.
+    """
+    file = loader.load(file) if not isinstance(file, SuiteFile) else file
+    if weights and len(weights) != len(styles):
+        raise ApplyError(f"{len(styles)} styles but {len(weights)} weights: give one weight a style, or none")
+    if masks and len(masks) != len(styles):
+        raise ApplyError(f"{len(styles)} styles but {len(masks)} masks: give one mask a style, or none")
+    if upscale < 1:
+        raise ApplyError(f"upscale {upscale}: give a whole number of at least 1")
+    if not 0 <= intensity < math.inf:
+        raise ApplyError(f"intensity {intensity}: give a number of at least 0")
+    place = places.locate(file.project, tracking)
+    found = model_of(file, place, scale, only, where)
+    given = pictures.read(contents, size)
+    target = pictures.target(given, out, [*_inputs(contents), *(Path(s) for s in styles), *masks])
+    request = Request(
+        contents=given.arrays,
+        styles=[pictures.style(s, size) for s in styles],
+        weights=weights,
+        masks=[pictures.mask(m, given) for m in masks],
+        film=given.film,
+        photo=photo,
+        upscale=upscale,
+        intensity=intensity,
+    )
+    return Made(found, pictures.write(_results(found, _model(found, place), request, device), target))
+
+
+def model_of(
+    file: SuiteFile, place: places.Stores, scale: str = "quick", only: Sequence[str] = (), where: str = ""
+) -> Found:
+    """The suite's finished trial that `apply` uses.
+
+    Of those that `only` and `where` leave: one that other trials of the suite start from before any other, then the
+    one with the best value of its task's objective, then the newest. Raises ApplyError saying what to run where
+    there is none.
+    """
+    planned = plan.trials(file.suite, scale)
+    specs = {t.task: find_task(t.task, file.suite.packages) for t in planned}
+    named = set(only)
+    chosen = plan.select(planned, where, only, file.suite)
+    able = [t for t in chosen if specs[t.task].apply and (not named or t.experiment in named)]
+    if not able:
+        several = sorted({t.experiment for t in planned if specs[t.task].apply})
+        raise ApplyError(
+            f"no model of these can be applied to pictures; experiments with such models: {', '.join(several)}"
+            if several
+            else f"suite '{file.suite.suite}' trains no model that can be applied to pictures"
+        )
+    followed = {t.start for t in planned}
+    statuses = status.of(able, place, status.code_digests(file.suite))
+    done = [t for t in able if statuses[t.id].state == "finished"]
+    if not done:
+        first = next((t for t in able if t.id in followed), able[0])
+        raise ApplyError(f"nothing is trained yet: bench run {file.suite.suite} --only {first.experiment}")
+    runs = {t.id: run for t in done if (run := statuses[t.id].run)}
+    metrics = reading.metrics(place.tracking, [run.id for run in runs.values()])
+
+    def merit(trial: Trial) -> tuple[bool, float, float]:
+        run, spec = runs[trial.id], specs[trial.task]
+        value = metrics[run.id].get(spec.objective, math.nan)
+        good = value if spec.metrics[spec.objective].better == "higher" else -value
+        return trial.id in followed, good if math.isfinite(good) else -math.inf, run.ended or 0.0
+
+    best = max(done, key=merit)
+    return Found(best, specs[best.task], statuses[best.id])
+
+
+def _model(found: Found, place: places.Stores) -> Any:
+    """What the trial left as its `Evaluation.model`."""
+    from retable.bench.run import training
+    from retable.bench.store import artifacts
+
+    assert found.status.run is not None
+    try:
+        path = artifacts.artifact(place.tracking, found.status.run, "model.pt", place.folder / "fetched")
+    except FileNotFoundError as error:
+        raise ApplyError(f"trial {found.trial.id} left no model: run it again") from error
+    return training.from_bytes(path.read_bytes())
+
+
+def _results(found: Found, model: Any, request: Request, device: str) -> Iterator[np.ndarray]:
+    hook: Any = load(found.spec.apply)
+    try:
+        yield from hook(model, dict(found.trial.settings), request, device)
+    except ValueError as error:
+        raise ApplyError(str(error)) from error
+
+
+def _inputs(contents: Sequence[Path]) -> list[Path]:
+    """The files that are read."""
+    from retable.bench.data import folder
+
+    if len(contents) == 1 and contents[0].is_dir():
+        return [contents[0] / name for name in folder.files(contents[0])]
+    return list(contents)

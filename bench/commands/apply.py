@@ -1,0 +1,55 @@
+"""The command `bench apply`, apart from the others for its many options; light to import like them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("suite")
+@click.argument("contents", nargs=-1, required=True, type=FILE, metavar="CONTENT...")
+@click.option("-o", "--out", required=True, type=FILE, help="a folder, one picture's file, or .gif for a film")
+@click.option(
+    "--style", "styles", multiple=True, metavar="FILE|WORD", help="a picture, or an embedded style; repeatable"
+)
+@click.option("--weight", "weights", multiple=True, type=float, help="share of each --style, in their order; sum 1")
+@click.option("--mask", "masks", multiple=True, type=FILE, help="white where each --style goes, in their order")
+@click.option("--photo", is_flag=True, help="keep it photorealistic")
+@click.option("--upscale", type=click.IntRange(1, 8), default=1, help="enlarge so many times, with --style as a guide")
+@click.option("--intensity", type=click.FloatRange(0, 10), default=1.0, show_default=True, help="of the style")
+@click.option("--size", type=click.IntRange(0), default=1024, show_default=True, help="longest side; 0: as it is")
+@click.option("--scale", default="quick", show_default=True, help="whose models: which size of the suite")
+@click.option("--only", multiple=True, metavar="NAME", help="the experiment whose model it is")
+@click.option("--where", default="", metavar="CONDITIONS", help="which of its models, e.g. 'optimizer=adam,lr=0.001'")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
+@click.option("--tracking-uri", "tracking", help="MLflow tracking store [default: mlruns/mlflow.db of the project]")
+def apply(suite: str, contents: tuple[Path, ...], out: Path, device: str, **options: Any) -> None:
+    """Use a trained model on pictures of your own.
+
+    CONTENT: one or more pictures, a folder of frames, or a film. Say which model by --only and --where; otherwise it
+    is the one that the suite's other trials start from, else the one with the lowest loss.
+
+    \b
+    bench apply flexible_solver me.jpg --style mosaic -o me.png
+    bench apply flexible_solver a.jpg b.jpg --style x.jpg --style waves --weight 0.7 --weight 0.3 -o out/
+    bench apply flexible_solver frames/ --style sky.jpg --photo -o film.gif
+    """
+    from retable.bench import api
+    from retable.bench.apply.applying import ApplyError
+    from retable.bench.apply.applying import apply as run
+    from retable.bench.run.options import RunError
+
+    try:
+        made = run(suite, contents, out, device=api.pick_device(device), **options)
+    except (ApplyError, RunError) as error:
+        raise click.ClickException(str(error)) from None
+    trial = made.model.trial
+    stale = "; its code has changed since it was trained" if made.model.status.stale else ""
+    click.echo(f"model: {trial.experiment}: {trial.name} ({trial.id}){stale}", err=True)
+    for path in made.files:
+        click.echo(path)

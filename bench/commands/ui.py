@@ -1,0 +1,44 @@
+"""The command `bench ui`: MLflow's interface on loopback, with the address of each experiment's comparison."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+NOTHING, USAGE = 4, 2
+
+
+@click.command()
+@click.option("--port", default=5000, show_default=True)
+@click.option("--project", type=click.Path(path_type=Path, exists=True), default=Path(), help="[default: this folder]")
+@click.option("--tracking-uri", help="MLflow tracking store [default: mlruns/mlflow.db of the project]")
+def ui(port: int, project: Path, tracking_uri: str | None) -> int:
+    """Serve MLflow's interface on this machine (loopback only), and say where each experiment's runs are compared."""
+    return serve(project.resolve(), tracking_uri, port)
+
+
+def serve(project: Path, tracking: str | None, port: int) -> int:
+    """Serve MLflow's interface for the project's store until Ctrl-C; the exit code."""
+    from retable.bench.store import interface, places, reading
+
+    place = places.locate(project, tracking)
+    if not reading.is_sql(place.tracking):
+        print(f"{place.tracking} is served already: open it in a browser", file=sys.stderr)
+        return USAGE
+    known = reading.experiments(place.tracking)
+    if not known:
+        print(f"nothing to show yet in {project}: bench run SUITE", file=sys.stderr)
+        return NOTHING
+    address = f"http://127.0.0.1:{port}"
+    width = max(map(len, known))
+    print(f"{'all experiments':<{width}}  {address}/#/experiments", file=sys.stderr)
+    for name, group in known.items():
+        print(f"{name:<{width}}  {interface.comparison(address, group)}", file=sys.stderr)
+    print("Ctrl-C ends it", file=sys.stderr)
+    try:
+        return subprocess.run(interface.command(place, port), env=interface.environment(), check=False).returncode
+    except KeyboardInterrupt:
+        return 0

@@ -1,0 +1,252 @@
+"""What a report says, before any markup: verdicts, tables, figures, where the numbers come from, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from retable.bench.judging import consistency, verdicts, views
+from retable.bench.judging.consistency import Finding
+from retable.bench.judging.verdicts import WORDS, Verdict
+from retable.bench.judging.views import Book, Trial
+from retable.bench.numbers import counted, duration
+from retable.bench.report import figures, tables
+from retable.bench.report.figures import Drawn
+from retable.bench.report.tables import Built
+from retable.bench.results.frames import Results
+from retable.bench.store.places import experiment_name
+from retable.bench.suite.values import text
+
+PAPER_SCALE = "paper"
+SMALLER = "This scale is smaller than the paper's: it can support an ordering or a ratio, never an absolute value."
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A line of provenance: a name and its values, with how many runs each has where there are several."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A trial that is not simply finished, or a whole experiment (`cell` says so) of which nothing was run."""
+
+    experiment: str
+    cell: str
+    seed: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Declared:
+    """An experiment as it was planned at this scale, for "what was run"."""
+
+    name: str
+    task: str
+    about: str
+    size: str
+    varied: str
+    fixed: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything on a report. Built once by `gather`; `markdown`, `html`, `latex` and `csv` spell it."""
+
+    book: Book
+    verdicts: list[Verdict]
+    tables: list[Built]
+    figures: list[Drawn]
+    facts: list[Fact]
+    trouble: list[Trouble]
+    declared: list[Declared]
+    consistency: list[Finding]
+    elsewhere: list[tuple[str, str]]
+    status: str
+    effort: str
+    commands: list[str]
+
+    @property
+    def suite(self) -> str:
+        return self.book.suite.suite
+
+    @property
+    def scale(self) -> str:
+        return self.book.scale
+
+    @property
+    def caution(self) -> str:
+        """The sentence on what a smaller scale can support, or an empty text at the paper's own."""
+        return "" if self.scale == PAPER_SCALE else SMALLER
+
+    @property
+    def tally(self) -> str:
+        """`3 reproduced, 1 contradicted, 2 not run`."""
+        found = [v.word for v in self.verdicts]
+        return ", ".join(f"{found.count(w)} {w}" for w in WORDS if w in found)
+
+    @property
+    def machine(self) -> str:
+        """What the runs were computed on, or an empty text."""
+        facts = {fact.name: fact.value for fact in self.facts}
+        return facts.get("gpu") or facts.get("cpu" if facts.get("device", "cpu") == "cpu" else "device", "")
+
+    @property
+    def slips(self) -> str:
+        """Whether published values that state one thing agree, in a sentence; empty where the suite declares none."""
+        if not self.consistency:
+            return ""
+        wrong = [finding.about for finding in self.consistency if not finding.agrees]
+        total = counted(len(self.consistency), "check")
+        if not wrong:
+            return f"The paper's own numbers agree in {total}."
+        return f"The paper's own numbers disagree in {len(wrong)} of {total}: {'; '.join(wrong)}."
+
+    def said_twice(self, verdict: Verdict) -> bool:
+        """Whether another claim quotes the same sentence: then the reader needs their names to tell them apart."""
+        return sum(v.claim.quote == verdict.claim.quote for v in self.verdicts) > 1
+
+    @property
+    def hero(self) -> Drawn | None:
+        """The first figure of pictures that could be drawn."""
+        return next((d for d in self.figures if d.figure.kind == "images" and d.picture), None)
+
+
+def gather(results: Results, *, draw: bool = True) -> Page:
+    """The page of some results; without figures where `draw` is false. Raises `ReportError`."""
+    book = views.read(results)
+    trials = book.trials
+    stem = f"{book.suite.suite} --scale {book.scale}"
+    return Page(
+        book=book,
+        verdicts=[verdicts.judge(book, name, claim) for name, claim in book.suite.claims.items()],
+        tables=[tables.build(book, name, table) for name, table in book.suite.tables.items()],
+        figures=figures.draw_all(book) if draw else [],
+        facts=_facts(results, trials),
+        trouble=_trouble(trials),
+        declared=_declared(book),
+        consistency=consistency.check(book.suite),
+        elsewhere=_elsewhere(book),
+        status=views.say_states(trials),
+        effort=_effort(trials),
+        commands=[f"bench run {stem}", f"bench report {stem}"],
+    )
+
+
+def _effort(trials: Sequence[Trial]) -> str:
+    """`41 min of computing in 22 min, 2026-01-03 10:00 to 10:22 UTC`."""
+    seconds = [t.seconds for t in trials if t.run_id and t.seconds == t.seconds]
+    if not seconds:
+        return ""
+    begun = [t.started for t in trials if t.started is not None]
+    ended = [t.ended for t in trials if t.ended is not None]
+    said = f"{duration(sum(seconds))} of computing"
+    if begun and ended:
+        first, last = min(begun), max(ended)
+        same_day = first.date() == last.date()
+        until = f"{last:%H:%M}" if same_day else f"{last:%Y-%m-%d %H:%M}"
+        said += f", {first:%Y-%m-%d %H:%M} to {until} UTC"
+    return said
+
+
+_NAMES = {"dirty": "uncommitted changes"}
+_FIRST = (
+    "commit",
+    "uncommitted changes",
+    "device",
+    "gpu",
+    "cpu",
+    "cores",
+    "threads",
+    "ranks",
+    "host",
+    "torch",
+    "python",
+)
+_OF_ONE_RUN = {"trial", "suite", "scale", "code", "optuna", "owner", "checkpoint", "resumed", "reason", "outcome"}
+"""Facts that belong to one run, or stand elsewhere in the report."""
+
+
+def _facts(results: Results, trials: Sequence[Trial]) -> list[Fact]:
+    """The system facts of the runs that are reported, each with its values; what belongs to one run is left out."""
+    runs = [t.run_id for t in trials if t.run_id in results.facts]
+    found: dict[str, list[str]] = {}
+    for run_id in runs:
+        for key, value in results.facts[run_id].items():
+            if key not in _OF_ONE_RUN and value:
+                found.setdefault(_NAMES.get(key, key), []).append(value)
+    names = sorted(found, key=lambda n: (_FIRST.index(n) if n in _FIRST else len(_FIRST), n))
+    facts = [Fact(name, _values(found[name], len(runs))) for name in names]
+    used = dict.fromkeys(t.experiment for t in trials if t.run_id)
+    mlflow = [experiment_name(results.suite.suite, name) for name in used]
+    return [*facts, Fact("MLflow experiments", ", ".join(mlflow))] if mlflow else facts
+
+
+def _values(values: Sequence[str], runs: int) -> str:
+    shown = {"true": "yes", "false": "no"}
+    count = {v: values.count(v) for v in sorted(set(values))}
+    if len(count) == 1 and len(values) == runs:
+        return shown.get(values[0], values[0])
+    if len(count) > 6:
+        return f"{len(count)} different values"
+    return "; ".join(f"{shown.get(v, v)} ({counted(n, 'run')})" for v, n in count.items())
+
+
+def _trouble(trials: Sequence[Trial]) -> list[Trouble]:
+    """Every trial that failed, diverged, is missing, running or stale. An experiment without any run is one line."""
+    lines = []
+    for experiment in dict.fromkeys(t.experiment for t in trials):
+        own = [t for t in trials if t.experiment == experiment]
+        if len(own) > 1 and all(t.state == "missing" for t in own):
+            lines.append(Trouble(experiment, f"all {len(own)} trials", "", "not run"))
+            continue
+        every = views.cells(own)
+        names = views.varying(every)
+        for cell in every:
+            for trial in cell.trials:
+                what = [views.trouble(trial)] if trial.state != "finished" else []
+                if trial.stale:
+                    what.append("stale: its code has changed since")
+                if what:
+                    label = ", ".join(f"{n} {text(cell.get(n))}" for n in names if cell.get(n) is not None)
+                    lines.append(Trouble(experiment, label, str(trial.seed), "; ".join(what)))
+    return lines
+
+
+def _declared(book: Book) -> list[Declared]:
+    """What each experiment declares at this scale: the settings that vary, and those that don't."""
+    found = []
+    for name, experiment in book.suite.experiments.items():
+        every = views.cells(t for t in book.trials if t.experiment == name)
+        if not every:
+            continue
+        names = views.varying(every)
+        seeds = max(len(c.trials) for c in every)
+        fixed = {k: v for k, v in every[0].settings.items() if k not in names}
+        found.append(
+            Declared(
+                name=name,
+                task=experiment.task,
+                about=experiment.about,
+                size=f"{counted(len(every), 'cell')} × {counted(seeds, 'seed')}",
+                varied="; ".join(f"{n}: {_some(text(v) for v in views.values_of(every, n))}" for n in names),
+                fixed=", ".join(f"{k} {text(v)}" for k, v in sorted(fixed.items())),
+            )
+        )
+    return found
+
+
+def _some(words: Iterable[str], most: int = 12) -> str:
+    several = list(words)
+    return ", ".join(several[:most]) + (f" and {len(several) - most} more" if len(several) > most else "")
+
+
+def _elsewhere(book: Book) -> list[tuple[str, str]]:
+    """What the suite declares for other scales only, each with its reason."""
+    suite, scale = book.suite, book.scale
+    found = [(f"experiment {n}", e.not_at[scale]) for n, e in suite.experiments.items() if scale in e.not_at]
+    for kind, named in (("table", suite.tables), ("figure", suite.figures), ("claim", suite.claims)):
+        found += [(f"{kind} {n}", view.not_at[scale]) for n, view in named.items() if scale in view.not_at]
+    return found

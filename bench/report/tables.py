@@ -1,0 +1,355 @@
+"""Tables in the paper's own layout: per cell the published value and ours, or in words why there is none.
+
+What a table says is worked out here once; `markdown`, `html`, `latex` and `csv` only spell it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from retable.bench.judging import stats, views
+from retable.bench.judging.views import Book, Choice, ReportError, Seen
+from retable.bench.numbers import Number, counted, number, printed, short, times
+from retable.bench.suite.schema import Column, NotPublished, Row, Table
+from retable.bench.suite.values import same, text
+
+State = Literal["measured", "setting", "partial", "diverged", "failed", "not run", "not here", "none"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of a table.
+
+    published: the paper's value, as a number or as its own words; None where the paper has none, and then
+    `not_published` may say why. measured, sd: ours, in the column's unit (the mean over `n` seeds); `setting`: the
+    value of a setting, as text. state: "measured", "setting"; "partial" (some seeds are lost: the mean is of the
+    others); or the reason that there is no value, which `note` spells out. stale: it rests on older code.
+    """
+
+    published: float | str | None = None
+    not_published: str = ""
+    measured: float | None = None
+    sd: float | None = None
+    n: int = 0
+    setting: str = ""
+    state: State = "none"
+    note: str = ""
+    stale: bool = False
+
+    def ours(self, column: Column) -> Number | str:
+        """Our value, or the words that stand in its place."""
+        if self.state == "setting":
+            return self.setting
+        if self.measured is None:
+            return {"none": "", "not here": "not run here"}.get(self.state, self.note or self.state)
+        return number(self.measured, column.format, self.sd if self.n > 1 else None)
+
+    def papers(self, column: Column) -> Number | str:
+        """The published value, or what stands in its place."""
+        if isinstance(self.published, str):
+            return self.published
+        if self.published is None:
+            return "not published" if self.not_published else ""
+        return number(self.published, column.format) if column.published_from else printed(self.published)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A table ready to be spelled. entries: row key -> column key -> entry; rows: row key -> label.
+
+    with_published: columns that have a published side. selections: what the winners alone would hide, by row.
+    n: seeds of most cells. problem: why the whole table can't be shown at this scale, or empty.
+    """
+
+    name: str
+    table: Table
+    rows: dict[str, str]
+    entries: dict[str, dict[str, Entry]]
+    with_published: frozenset[str]
+    selections: dict[str, list[Choice]]
+    n: int
+    problem: str = ""
+
+    def heading(self, column: str) -> str:
+        """The column's label with its unit."""
+        spec = self.table.columns[column]
+        label = spec.label or column
+        return f"{label} ({spec.unit})" if spec.unit else label
+
+    def published_heading(self, column: str) -> str:
+        """`paper`, with the published unit where it differs from ours."""
+        spec = self.table.columns[column]
+        other = spec.published_unit and spec.published_unit != spec.unit
+        return f"paper ({spec.published_unit})" if other else "paper"
+
+
+def build(book: Book, name: str, table: Table) -> Built:
+    """A table from the trials. Raises `ReportError` where a cell would average over anything but seeds."""
+    problem = book.not_here(table)
+    rows = _rows(book, name, table)
+    entries: dict[str, dict[str, Entry]] = {}
+    selections: dict[str, list[Choice]] = {}
+    for key, (_, row) in rows.items():
+        published = _published_row(table, key)
+        entries[key] = {}
+        for column_name, column in table.columns.items():
+            entry = _published(published.get(column_name))
+            if problem:
+                entries[key][column_name] = replace(entry, state="not here", note=problem)
+                continue
+            place = f"tables.{name}: row {key}, column {column_name}"
+            experiments = column.from_ or row.from_ or table.from_
+            seen = views.look(book, place, table, row.where, column.where, experiments=experiments)
+            entries[key][column_name] = _measured(book, place, entry, column, seen, experiments)
+            if seen.choices and not column.where and not column.from_:
+                selections[key] = seen.choices
+    for column_name, column in table.columns.items():
+        if column.published_from:
+            _derive_published(table, column_name, column, entries)
+        if column.relative_to:
+            _make_relative(column_name, column, entries)
+    shown = frozenset(
+        c
+        for c in table.columns
+        if any(row[c].published is not None or row[c].not_published for row in entries.values())
+    )
+    counts = [e.n for row in entries.values() for e in row.values() if e.n]
+    usual = max(counts, key=counts.count, default=0)
+    return Built(name, table, {k: label for k, (label, _) in rows.items()}, entries, shown, selections, usual, problem)
+
+
+def _rows(book: Book, name: str, table: Table) -> dict[str, tuple[str, Row]]:
+    """Row key -> label and filter: explicit rows, or a row per value of a setting, published ones included."""
+    if not isinstance(table.rows, str):
+        return {key: (row.label or table.labels.get(key, key), row) for key, row in table.rows.items()}
+    place = f"tables.{name}.rows"
+    every = views.cells(book.pick(place, table.from_, table.where))
+    if every:
+        book.require(place, table.rows)
+    found = {text(v): v for v in views.values_of(every, table.rows)}
+    for key in table.published:
+        if not any(_is_key(key, value) for value in found.values()):
+            found[key] = key
+    listed = [k for k in [*table.published, *table.labels] if k in found]
+    order = [*dict.fromkeys(listed), *(k for k in found if k not in listed)] if set(listed) == set(found) else [*found]
+    return {key: (table.labels.get(key, key), Row(where={table.rows: found[key]})) for key in order}
+
+
+def _is_key(key: str, value: Any) -> bool:
+    """Whether a key of `published` names a setting's value: by its text, or as the same number."""
+    if key == text(value):
+        return True
+    try:
+        return isinstance(value, (int, float)) and same(float(key), value)
+    except ValueError:
+        return False
+
+
+def _published_row(table: Table, key: str) -> Mapping[str, Any]:
+    if key in table.published:
+        return table.published[key]
+    try:
+        return next((row for k, row in table.published.items() if float(k) == float(key)), {})
+    except ValueError:
+        return {}
+
+
+def _published(value: float | str | NotPublished | None) -> Entry:
+    if isinstance(value, NotPublished):
+        return Entry(not_published=value.not_published)
+    return Entry(published=value)
+
+
+def _measured(book: Book, place: str, entry: Entry, column: Column, seen: Seen, experiments: Sequence[str]) -> Entry:
+    if not seen.cells:
+        return _nothing(book, entry, seen, experiments)
+    if column.setting is not None:
+        book.require(place, column.setting)
+        return _setting(place, entry, column, seen)
+    if len(seen.cells) > 1:
+        raise ReportError(
+            f"{place}: {len(seen.cells)} cells remain, which differ in {views.differing(seen.cells)}; "
+            "name these in where, rows or select.over, since only seeds are averaged"
+        )
+    cell, metric = seen.cells[0], column.metric or ""
+    values = [v * column.factor for v in cell.values(metric).values()]
+    stale = any(t.stale for t in cell.trials)
+    lost = cell.lacking(metric)
+    if not values:
+        first = lost[0]
+        states: dict[str, State] = {"diverged": "diverged", "failed": "failed"}
+        note = "; ".join(dict.fromkeys(views.trouble(t) for t in lost))
+        return replace(entry, state=states.get(first.state, "not run"), note=note, stale=stale)
+    note = ""
+    if lost:
+        by_words: dict[str, int] = {}
+        for trial in lost:
+            by_words[views.trouble(trial)] = by_words.get(views.trouble(trial), 0) + 1
+        said = ", ".join(f"{n} {words}" for words, n in by_words.items())
+        note = f"mean of {len(values)} of {len(cell.trials)} seeds; {said}"
+    return replace(
+        entry,
+        measured=views.mean(values),
+        sd=stats.sd(values) if len(values) > 1 else None,
+        n=len(values),
+        state="partial" if lost else "measured",
+        note=note,
+        stale=stale,
+    )
+
+
+def _nothing(book: Book, entry: Entry, seen: Seen, experiments: Sequence[str]) -> Entry:
+    """No cell: nothing was declared here, or a selection found no winner."""
+    if seen.choices:
+        diverged = [c for choice in seen.choices for c in choice.diverged]
+        gone = [c for choice in seen.choices for c in choice.incomplete]
+        if diverged and not gone:
+            return replace(entry, state="diverged", note=f"all {len(diverged)} cells diverged")
+        trial = next((t for c in gone for t in c.trials if t.state != "finished"), None)
+        if trial is None:
+            return replace(entry, state="not run", note=f"no {seen.choices[0].metric} was measured")
+        if trial.state == "failed":
+            return replace(entry, state="failed", note=f"{counted(len(gone), 'cell')} failed: {trial.reason}")
+        return replace(entry, state="not run", note="not run")
+    reasons = [book.suite.experiments[e].not_at.get(book.scale, "") for e in experiments]
+    if all(reasons):
+        return replace(entry, state="not here", note="; ".join(dict.fromkeys(reasons)))
+    if entry.published is None and not entry.not_published:
+        return entry
+    return replace(entry, state="not here", note=f"no trial of scale {book.scale} has these settings")
+
+
+def _setting(place: str, entry: Entry, column: Column, seen: Seen) -> Entry:
+    values = list(dict.fromkeys(text(cell.get(column.setting or "")) for cell in seen.cells))
+    if len(values) > 1:
+        raise ReportError(f"{place}: {column.setting} has several values here ({', '.join(values)})")
+    value = seen.cells[0].get(column.setting or "")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        shown = printed(float(value) * column.factor).text()
+    else:
+        shown = "" if value is None else values[0]
+    note = ""
+    if seen.choices and column.setting in seen.choices[0].over and seen.choices[0].ties:
+        others = [views.describe(c, seen.choices[0].over) for c in seen.choices[0].ties]
+        note = f"tied with {_list(others)}"
+    stale = any(t.stale for cell in seen.cells for t in cell.trials)
+    return replace(entry, setting=shown, state="setting", note=note, stale=stale)
+
+
+def _list(words: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return "; ".join(words[:most]) + more
+
+
+def _derive_published(table: Table, name: str, column: Column, entries: dict[str, dict[str, Entry]]) -> None:
+    source = column.published_from or ""
+    if source not in table.columns:
+        raise ReportError(f"tables: column {name} derives from '{source}', which is no column")
+    numbers = {key: row[source].published for key, row in entries.items()}
+    best = _best([v for v in numbers.values() if isinstance(v, float)], column)
+    for key, value in numbers.items():
+        if isinstance(value, float):
+            entries[key][name] = replace(entries[key][name], published=value / best if best else value)
+        else:
+            entries[key][name] = replace(entries[key][name], not_published=entries[key][source].not_published)
+
+
+def _make_relative(name: str, column: Column, entries: dict[str, dict[str, Entry]]) -> None:
+    best = _best([row[name].measured for row in entries.values()], column)
+    if not best:
+        return
+    for row in entries.values():
+        entry = row[name]
+        if entry.measured is not None:
+            spread = None if entry.sd is None else entry.sd / abs(best)
+            row[name] = replace(entry, measured=entry.measured / best, sd=spread)
+
+
+def _best(values: Sequence[float | None], column: Column) -> float | None:
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    if not known or column.relative_to is None:
+        return None
+    return min(known) if column.relative_to == "lowest" else max(known)
+
+
+class Footnotes:
+    """Letters for words that are too long for a cell; equal words share one. `words` is in order of first use."""
+
+    def __init__(self) -> None:
+        self.words: dict[str, str] = {}
+
+    def mark(self, words: str) -> str:
+        """The letter of these words."""
+        if words not in self.words:
+            n = len(self.words)
+            self.words[words] = "abcdefghijklmnopqrstuvwxyz"[n % 26] * (n // 26 + 1)
+        return self.words[words]
+
+
+def short_ours(built: Built, column: str, entry: Entry) -> tuple[Number | str, list[str]]:
+    """What stands in our side of a cell, short enough for a table, and the notes that go with it."""
+    shown, notes = entry.ours(built.table.columns[column]), []
+    words = "" if isinstance(shown, Number) or entry.state == "setting" else shown
+    if words and entry.state in ("failed", "diverged", "not run") and len(words) > 24:
+        shown = entry.state
+    if entry.note and entry.note != shown:
+        notes.append(entry.note)
+    if entry.measured is not None and entry.n != built.n and entry.state == "measured":
+        notes.append(f"n = {entry.n}")
+    if entry.stale:
+        notes.append("from older code: stale")
+    return shown, notes
+
+
+@dataclass(frozen=True)
+class SelectionLine:
+    """What stood behind a row's winner, in words."""
+
+    row: str
+    chosen: str
+    value: str
+    ties: str
+    spread: str
+    lost: str
+
+
+def selection_lines(built: Built) -> list[SelectionLine]:
+    """Per row and choice: the winner, the cells that tie with it, the spread over the grid, and the cells lost."""
+    lines = []
+    for key, choices in built.selections.items():
+        for choice in choices:
+            rest = [n for n in views.varying([c.grid[0] for c in choices]) if n not in choice.over]
+            label = built.rows[key]
+            if len(choices) > 1:
+                label = f"{label}, {views.describe(choice.grid[0], rest)}"
+            lost = []
+            if choice.diverged:
+                lost.append(f"{len(choice.diverged)} diverged")
+            if choice.incomplete:
+                failed = sum(bool(c.in_state("failed")) for c in choice.incomplete)
+                lost += [f"{failed} failed"] if failed else []
+                rest_n = len(choice.incomplete) - failed
+                lost += [f"{rest_n} not run"] if rest_n else []
+            winner = choice.winner
+            lines.append(
+                SelectionLine(
+                    row=label,
+                    chosen=views.describe(winner, choice.over) if winner else "none",
+                    value=short(views.mean(winner.values(choice.metric).values()), 4) if winner else "",
+                    ties=_list([views.describe(c, choice.over) for c in choice.ties]) or "none",
+                    spread=times(choice.spread) if math.isfinite(choice.spread) else "",
+                    lost=f"{', '.join(lost)} of {len(choice.grid)}" if lost else f"none of {len(choice.grid)}",
+                )
+            )
+    return lines
+
+
+def tie_rule(built: Built) -> str:
+    """How ties were told, in words, for the selections of a table."""
+    seeds = max((choice.seeds for choices in built.selections.values() for choice in choices), default=1)
+    if seeds < 2:
+        return f"A tie is a cell within {stats.TIE * 100:g} % of the chosen one: one seed says nothing of the noise."
+    return "A tie is a cell whose difference to the chosen one has 0 inside its 95 % t interval over the seeds."

@@ -1,0 +1,97 @@
+"""What one attempt at a trial leaves in MLflow, and what the next makes of it: files, checkpoints, final states."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from retable.bench.run import training
+from retable.bench.run.orders import Orders
+from retable.bench.store import artifacts, closing, owners, reading, recorder, records
+from retable.bench.store.places import experiment_name
+from retable.bench.suite.plan import Trial
+from retable.bench.suite.values import text
+from retable.bench.task import Evaluation, State, Task
+
+
+def close_abandoned(uri: str, runs: Iterable[records.Run], found: optuna.Study) -> list[records.Run]:
+    """End the MLflow runs that are RUNNING and have nobody: their process is gone, or (of another machine's nothing is
+    known) Optuna has given their trial up. A run's final status comes before Optuna's, so none of these is alive and
+    right. Returns them."""
+    running = [run for run in runs if run.status == "RUNNING"]
+    states = {t.number: t.state for t in found.get_trials(deepcopy=False)} if running else {}
+    closed = []
+    for run in running:
+        name, _, number = run.tags.get("retable.optuna", "").rpartition(":")
+        given_up = name == found.study_name and states.get(int(number), TrialState.RUNNING).is_finished()
+        if given_up or owners.is_dead(run.tags.get("retable.owner", "")):
+            closing.terminate(uri, run.id, "KILLED", reason="its process died")
+            closed.append(run)
+    return closed
+
+
+def of_same_point(orders: Orders, earlier: list[records.Run], chosen: Mapping[str, Any]) -> list[records.Run]:
+    """Attempts at the same point of a search's space: the checkpoint of another point is of no use."""
+    told = reading.params(orders.tracking, [run.id for run in earlier])
+    return [run for run in earlier if all(told[run.id].get(key) == text(value) for key, value in chosen.items())]
+
+
+def start_state(orders: Orders, trial: Trial) -> State | None:
+    """The final state of the trial that this one starts from."""
+    if trial.start is None:
+        return None
+    names = [experiment_name(orders.suite, name) for name in orders.mlflow]
+    finished = [r for r in reading.runs(orders.tracking, names, trial=trial.start) if r.status == "FINISHED"]
+    if not finished:
+        raise RuntimeError(f"its start, trial {trial.start}, has no finished run; run that experiment first")
+    path = artifacts.artifact(orders.tracking, finished[-1], "model.pt", orders.stores.folder / "fetched")
+    state: State = training.from_bytes(path.read_bytes())
+    return state
+
+
+def resume(
+    orders: Orders, task: Task, recorder: recorder.Recorder, earlier: list[records.Run]
+) -> training.Progress | None:
+    """Bring the task to the newest sound checkpoint of its earlier attempts and repeat their curve."""
+    for run in reversed(earlier):
+        for line in run.tags.get("retable.checkpoint", "").splitlines():
+            path, digest, *_ = [*line.split(" "), ""]
+            try:
+                data = artifacts.artifact_bytes(orders.tracking, run, path, orders.stores.folder / "fetched")
+            except FileNotFoundError:
+                continue
+            if hashlib.sha256(data).hexdigest() != digest:
+                continue  # torn by a crash; the one before it is whole
+            progress = training.unpack(data, task)
+            recorder.rebase(progress.seconds)
+            for step, seconds, values in progress.history:
+                recorder.log(step, seconds, values)
+            recorder.tag(resumed=f"run {run.id} at step {progress.index}")
+            return progress
+    return None
+
+
+def files(orders: Orders, trial: Trial, evaluation: Evaluation) -> Mapping[str, bytes]:
+    files = {"trial.json": trial.to_json().encode(), "code.json": orders.code_files[trial.experiment].encode()}
+    if evaluation.images:
+        from PIL import Image
+
+        for stem, pixels in evaluation.images.items():
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "PNG")
+            files[f"images/{stem}.png"] = buffer.getvalue()
+    if evaluation.arrays:
+        import numpy as np
+
+        for stem, arrays in evaluation.arrays.items():
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, **dict(arrays))  # type: ignore[arg-type]
+            files[f"arrays/{stem}.npz"] = buffer.getvalue()
+    if evaluation.model:
+        files["model.pt"] = training.to_bytes(evaluation.model)
+    return files

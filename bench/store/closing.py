@@ -1,0 +1,37 @@
+"""What the runs of other processes still need once these are gone: their last points, and a final status."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from mlflow.entities import Metric, RunTag
+
+from retable.bench.store import outbox, owners
+from retable.bench.store.client import BATCH, MlflowException, connect, patiently
+from retable.bench.store.places import Stores, redact
+
+
+def deliver(stores: Stores) -> int:
+    """Send the metrics that dead processes of this machine left on disk; how many there were."""
+    sent = 0
+    for left in outbox.left(stores, owners.is_dead):
+        points = [Metric(key, value, stamp, step) for key, value, stamp, step in left.points()]
+        try:
+            for start in range(0, len(points), BATCH):
+                batch = points[start : start + BATCH]
+                patiently(stores.tracking, partial(connect(stores.tracking).log_batch, left.run_id, metrics=batch))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+        sent += len(points)
+        left.close()
+    return sent
+
+
+def terminate(uri: str, run_id: str, status: str, **tags: str) -> None:
+    """Set the final status of a run that its own process no longer can."""
+    api = connect(uri)
+    if tags:
+        made = [RunTag(f"retable.{k}", redact(v)) for k, v in tags.items()]
+        patiently(uri, lambda: api.log_batch(run_id, tags=made))
+    patiently(uri, lambda: api.set_terminated(run_id, status))

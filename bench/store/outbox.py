@@ -1,0 +1,93 @@
+"""Metrics on their way to MLflow, on disk: what a killed process had measured and not yet sent is not lost.
+
+One file a run, `outbox/<run id>.jsonl` beside the stores: a line that says whose it is, then one point a line. Sent
+points are cut off; a file whose process is dead is delivered by the next command that runs trials on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retable.bench.store import owners
+from retable.bench.store.places import Stores, redact
+
+_RUN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Outbox:
+    """The unsent points of one run of this process."""
+
+    def __init__(self, stores: Stores, run_id: str):
+        folder = stores.folder / "outbox"
+        folder.mkdir(parents=True, exist_ok=True)
+        if not _RUN.fullmatch(run_id):
+            raise ValueError(f"'{run_id}' is no run id")
+        self._path = folder / f"{run_id}.jsonl"
+        self._head = json.dumps({"owner": owners.owner(), "tracking": redact(stores.tracking)}) + "\n"
+        self._file = self._path.open("w", encoding="utf-8")
+        self._empty = False
+        self.clear()
+
+    def add(self, points: Sequence[Any]) -> None:
+        """Keep points (with `key`, `value`, `timestamp`, `step`) until they are sent."""
+        self._file.writelines(json.dumps([p.key, p.value, p.timestamp, p.step]) + "\n" for p in points)
+        self._file.flush()
+        self._empty = self._empty and not points
+
+    def clear(self) -> None:
+        """Everything kept has been sent."""
+        if self._empty:
+            return
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(self._head)
+        self._file.flush()
+        self._empty = True
+
+    def close(self) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Left:
+    """A file that a dead process left."""
+
+    path: Path
+    run_id: str
+
+    def points(self) -> list[tuple[str, float, int, int]]:
+        """(metric, value, milliseconds since the epoch, step), in order. A last line that a kill cut short is not
+        a point."""
+        found = []
+        for line in self.path.read_text(encoding="utf-8").splitlines()[1:]:
+            try:
+                key, value, stamp, step = json.loads(line)
+            except ValueError:
+                break
+            found.append((str(key), float(value), int(stamp), int(step)))
+        return found
+
+    def close(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def left(stores: Stores, dead: Callable[[str], bool]) -> Iterator[Left]:
+    """The files of dead owners that are for this tracking store."""
+    folder = stores.folder / "outbox"
+    for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
+        with path.open(encoding="utf-8") as file:
+            line = file.readline()
+        try:
+            head = json.loads(line)
+        except ValueError:
+            head = None
+        if head is None:
+            continue  # killed, or about to write: nothing has been measured yet
+        if head["tracking"] == redact(stores.tracking) and dead(head["owner"]) and _RUN.fullmatch(path.stem):
+            yield Left(path, path.stem)

@@ -1,0 +1,350 @@
+"""What no type can say of a suite: names that refer to each other, values that a task must accept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from retable.bench.suite import resolve
+from retable.bench.suite.schema import Agrees, Claim, Column, Constants, Figure, NotPublished, Suite, Table, View
+from retable.bench.suite.values import matches, text
+from retable.bench.task import ENGINE_METRICS, TaskSpec, UnknownTask, did_you_mean, find_task
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A mistake at `path`; `at_key` points at the key rather than at its value."""
+
+    path: Path_
+    message: str
+    at_key: bool = False
+
+
+def problems(suite: Suite) -> Iterator[Problem]:
+    """Every mistake of a suite that fits the schema."""
+    specs: dict[str, TaskSpec] = {}
+    broken = False
+    for name, experiment in suite.experiments.items():
+        try:
+            specs[name] = find_task(experiment.task, suite.packages)
+        except UnknownTask as error:
+            yield Problem(("experiments", name, "task"), str(error))
+            broken = True
+        except ImportError as error:
+            yield Problem(("packages",), f"cannot be imported: {error}")
+            return
+        else:
+            plain = [metric for metric in specs[name].metrics if "/" not in metric]
+            if plain:  # a frame of results tells metrics from settings by it, and MLflow groups charts by it
+                words = f"task '{experiment.task}' measures '{plain[0]}'; a metric's name has a group, as 'loss/total'"
+                yield Problem(("experiments", name, "task"), words)
+                broken = True
+    if broken:
+        return
+    found = [*_scale_names(suite), *_unknown_settings(suite, specs), *_starts(suite, specs)]
+    yield from found
+    if found:
+        return  # what follows would only repeat them
+    values: dict[str, dict[str, list[Any]]] = {}
+    for name, spec in specs.items():
+        yield from _settings_values(suite, name, spec, values.setdefault(name, {}))
+    check = partial(_View, suite, specs, values)
+    for kind, views in (("tables", suite.tables), ("figures", suite.figures), ("claims", suite.claims)):
+        for name, view in views.items():
+            yield from check((kind, name), view).problems()
+    yield from _contents(suite)
+    yield from _consistency(suite)
+
+
+def _contents(suite: Suite) -> Iterator[Problem]:
+    """What the paper shows must be a view here, and a view that says where it stands must be in the list."""
+    views = {**suite.tables, **suite.figures}
+    for item, names in suite.paper.contents.items():
+        for name in names if isinstance(names, list) else []:
+            if name not in views:
+                yield _unknown(("paper", "contents", item), "table or figure", name, views, at_key=False)
+
+
+def _consistency(suite: Suite) -> Iterator[Problem]:
+    """Cells that are to agree must be published numbers."""
+    for name, declared in suite.consistency.items():
+        here: Path_ = ("consistency", name)
+        cells: list[tuple[Path_, str]] = [((*here, "same", i), cell) for i, cell in enumerate(declared.same)]
+        if declared.difference is not None:
+            cells += [((*here, "difference", key), getattr(declared.difference, key)) for key in ("of", "minus")]
+        for path, cell in cells:
+            table, row, column = [*cell.split("/"), "", ""][:3]
+            rows = suite.tables[table].published if table in suite.tables else {}
+            if table not in suite.tables:
+                yield _unknown(path, "table", table, suite.tables, at_key=False)
+            elif row not in rows:
+                yield _unknown(path, "published row", row, rows, at_key=False)
+            elif not isinstance(rows[row].get(column), (int, float)):
+                numbers = [key for key, value in rows[row].items() if isinstance(value, (int, float))]
+                yield _unknown(path, "published number in column", column, numbers, at_key=False)
+
+
+def _unknown(path: Path_, what: str, word: object, known: Iterable[str], *, at_key: bool = True) -> Problem:
+    return Problem(path, f"unknown {what} '{word}'{did_you_mean(word, sorted(known))}", at_key)
+
+
+def _scale_names(suite: Suite) -> Iterator[Problem]:
+    for name, experiment in suite.experiments.items():
+        for part in ("at", "seeds_at", "not_at", "seconds_at"):
+            for scale in getattr(experiment, part):
+                if scale not in suite.scales:
+                    yield _unknown(("experiments", name, part, scale), "scale", scale, suite.scales)
+    for kind in ("tables", "figures", "claims"):
+        for name, view in getattr(suite, kind).items():
+            for scale in view.not_at:
+                if scale not in suite.scales:
+                    yield _unknown((kind, name, "not_at", scale), "scale", scale, suite.scales)
+
+
+def _unknown_settings(suite: Suite, specs: Mapping[str, TaskSpec]) -> Iterator[Problem]:
+    def check(path: Path_, constants: Constants, known: set[str]) -> Iterator[Problem]:
+        for key, constant in constants.items():
+            if key not in known:
+                yield _unknown((*path, key), "setting", key, known)
+            elif isinstance(constant.value, list) and not constant.value:
+                yield Problem((*path, key, "value"), "an empty list is a grid without a cell")
+
+    anywhere = {field for spec in specs.values() for field in spec.settings.model_fields}
+    yield from check(("settings",), suite.settings, anywhere)
+    for scale, declared in suite.scales.items():
+        yield from check(("scales", scale, "settings"), declared.settings, anywhere)
+    for name, experiment in suite.experiments.items():
+        known = set(specs[name].settings.model_fields)
+        here: Path_ = ("experiments", name)
+        yield from check((*here, "settings"), experiment.settings, known)
+        for scale, constants in experiment.at.items():
+            yield from check((*here, "at", scale), constants, known)
+        for cell, constants in (experiment.cells or {}).items():
+            yield from check((*here, "cells", cell), constants, known)
+        if experiment.search:
+            for key in experiment.search.space:
+                if key not in known:
+                    yield _unknown((*here, "search", "space", key), "setting", key, known)
+            metrics = {*specs[name].metrics, *ENGINE_METRICS}
+            if experiment.search.metric not in metrics:
+                path = (*here, "search", "metric")
+                yield _unknown(path, "metric", experiment.search.metric, metrics, at_key=False)
+
+
+def _starts(suite: Suite, specs: Mapping[str, TaskSpec]) -> Iterator[Problem]:
+    for name, experiment in suite.experiments.items():
+        start, here = experiment.from_, ("experiments", name, "from")
+        if start is None:
+            continue
+        if start.experiment not in suite.experiments:
+            yield _unknown((*here, "experiment"), "experiment", start.experiment, suite.experiments, at_key=False)
+            continue
+        for i, key in enumerate(start.match):
+            for owner in (name, start.experiment):
+                if key not in specs[owner].settings.model_fields:
+                    yield _unknown(
+                        (*here, "match", i), f"setting of '{owner}'", key, specs[owner].settings.model_fields
+                    )
+        seen, at = {name}, start.experiment
+        while at is not None:
+            if at in seen:
+                yield Problem((*here, "experiment"), f"'{name}' starts from itself by way of '{start.experiment}'")
+                break
+            seen.add(at)
+            following = suite.experiments[at].from_ if at in suite.experiments else None
+            at = following.experiment if following else None  # type: ignore[assignment]
+
+
+def _settings_values(suite: Suite, name: str, spec: TaskSpec, values: dict[str, list[Any]]) -> Iterator[Problem]:
+    """Validate every cell at every scale; collect the values that each setting takes."""
+    experiment = suite.experiments[name]
+    reported: set[tuple[Path_, str]] = set()
+    seen: dict[str, set[str]] = {}
+    for scale in suite.scales:
+        if scale in experiment.not_at:
+            continue
+        seen.setdefault("seed", set()).update(map(str, resolve.seeds(experiment, scale)))
+        for cell in resolve.combinations(suite, scale, name, spec):
+            raw = {**cell.settings, **_first_of_space(suite, name)}
+            try:
+                resolved: Mapping[str, Any] = spec.settings.model_validate(raw).model_dump()
+            except ValidationError as error:
+                resolved = {}
+                for item in error.errors(include_url=False):
+                    key = str(item["loc"][0]) if item["loc"] else ""
+                    path = cell.origin.get(key, ("experiments", name, "settings"))
+                    if path[:1] == ("experiments",) and key not in cell.origin and item["type"] == "missing":
+                        message = f"the task '{spec.name}' needs the setting '{key}' (at scale '{scale}')"
+                    else:
+                        message = _value_message(key, item)
+                    if (path, message) not in reported:
+                        reported.add((path, message))
+                        yield Problem(path, message)
+            for key, value in {**resolved, **({"cell": cell.varied["cell"]} if "cell" in cell.varied else {})}.items():
+                if text(value) not in seen.setdefault(key, set()):
+                    seen[key].add(text(value))
+                    values.setdefault(key, []).append(value)
+    values["seed"] = [int(s) for s in seen.get("seed", ())]
+    values["experiment"] = [name]
+    if experiment.search:
+        values.update({key: [] for key in experiment.search.space})
+
+
+def _first_of_space(suite: Suite, name: str) -> dict[str, Any]:
+    search = suite.experiments[name].search
+    if search is None:
+        return {}
+    first = {k: s[0] if isinstance(s, list) else (int(s.low) if s.integer else s.low) for k, s in search.space.items()}
+    return first
+
+
+def _value_message(key: str, item: Mapping[str, Any]) -> str:
+    given, message = item.get("input"), str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "literal_error":
+        words = [w.strip(" '") for w in item["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return f"'{given}' is no value of '{key}'{did_you_mean(given, words)}"
+    return f"{key}: {message}" + ("" if isinstance(given, (dict, list)) else f" (got {given!r})")
+
+
+@dataclass(frozen=True)
+class _View:
+    """The checks of one table, figure or claim."""
+
+    suite: Suite
+    specs: Mapping[str, TaskSpec]
+    values: Mapping[str, Mapping[str, list[Any]]]
+    path: Path_
+    view: View
+
+    def problems(self) -> Iterator[Problem]:
+        unknown = [e for e in self.view.from_ if e not in self.suite.experiments]
+        for name in unknown:
+            yield _unknown((*self.path, "from"), "experiment", name, self.suite.experiments, at_key=False)
+        if unknown:
+            return
+        yield from self.where(("where",), self.view.where)
+        if self.view.select:
+            yield from self.metric(("select",), self.view.select.lowest or self.view.select.highest)
+            for i, key in enumerate(self.view.select.over):
+                yield from self.setting(("select", "over", i), key)
+        if isinstance(self.view, Table):
+            yield from self.table(self.view)
+        elif isinstance(self.view, Figure):
+            yield from self.figure(self.view)
+        elif isinstance(self.view, Claim):
+            yield from self.claim(self.view)
+
+    def known(self, experiments: Iterable[str] | None = None) -> dict[str, list[Any]]:
+        """Setting -> its values over the experiments that the view looks at."""
+        known: dict[str, list[Any]] = {}
+        for name in experiments or self.view.from_:
+            for key, values in self.values.get(name, {}).items():
+                known.setdefault(key, []).extend(values)
+        return known
+
+    def searched(self) -> set[str]:
+        found = (self.suite.experiments[name].search for name in self.view.from_)
+        return {key for search in found if search for key in search.space}
+
+    def setting(self, at: Path_, key: str | None, experiments: Iterable[str] | None = None) -> Iterator[Problem]:
+        if key is not None and key not in self.known(experiments):
+            yield _unknown((*self.path, *at), "setting", key, self.known(experiments), at_key=False)
+
+    def metric(self, at: Path_, name: str | None, experiments: Iterable[str] | None = None) -> Iterator[Problem]:
+        metrics = {m for e in (experiments or self.view.from_) for m in self.specs[e].metrics} | set(ENGINE_METRICS)
+        if name is not None and name not in metrics:
+            yield _unknown((*self.path, *at), "metric", name, metrics, at_key=False)
+
+    def where(self, at: Path_, where: Mapping[str, Any], experiments: Iterable[str] | None = None) -> Iterator[Problem]:
+        known = self.known(experiments)
+        for key, wanted in where.items():
+            path = (*self.path, *at, key)
+            if key not in known:
+                yield _unknown(path, "setting", key, known)
+                continue
+            if key in self.searched():
+                continue
+            for one in wanted if isinstance(wanted, list) else [wanted]:
+                if not any(matches(value, one) for value in known[key]):
+                    taken = did_you_mean(text(one), dict.fromkeys(text(v) for v in known[key]))
+                    yield Problem(path, f"no trial has {key} = {text(one)}{taken}")
+
+    def table(self, table: Table) -> Iterator[Problem]:
+        for name, column in table.columns.items():
+            yield from self.column(("columns", name), column, table)
+        known_rows: dict[str, Any]
+        if isinstance(table.rows, str):
+            yield from self.setting(("rows",), table.rows)
+            known_rows = {text(v): v for v in self.known().get(table.rows, [])}
+        else:
+            known_rows = dict(table.rows)
+            for name, row in table.rows.items():
+                here: Path_ = ("rows", name)
+                yield from self.experiments((*here, "from"), row.from_)
+                if not any(e not in self.suite.experiments for e in row.from_ or ()):
+                    yield from self.where((*here, "where"), row.where, row.from_)
+        for row_name, cells in table.published.items():
+            path = (*self.path, "published", row_name)
+            if row_name not in known_rows:
+                yield _unknown(path, "row", row_name, known_rows)
+            for column_name, value in cells.items():
+                if column_name not in table.columns:
+                    yield _unknown((*path, column_name), "column", column_name, table.columns)
+                elif not isinstance(value, NotPublished) and table.columns[column_name].published_from:
+                    yield Problem(
+                        (*path, column_name), "is derived from another column's published value; leave it out"
+                    )
+        for label in table.labels:
+            if label not in known_rows:
+                yield _unknown((*self.path, "labels", label), "row", label, known_rows)
+
+    def experiments(self, at: Path_, names: Iterable[str] | None) -> Iterator[Problem]:
+        for name in names or ():
+            if name not in self.suite.experiments:
+                yield _unknown((*self.path, *at), "experiment", name, self.suite.experiments, at_key=False)
+
+    def column(self, at: Path_, column: Column, table: Table) -> Iterator[Problem]:
+        wrong = list(self.experiments((*at, "from"), column.from_))
+        yield from wrong
+        if wrong:
+            return
+        yield from self.setting((*at, "setting"), column.setting, column.from_)
+        yield from self.metric((*at, "metric"), column.metric, column.from_)
+        yield from self.where((*at, "where"), column.where, column.from_)
+        if column.published_from is not None and column.published_from not in table.columns:
+            path = (*self.path, *at, "published_from")
+            yield _unknown(path, "column", column.published_from, table.columns, at_key=False)
+
+    def figure(self, figure: Figure) -> Iterator[Problem]:
+        if figure.kind == "importance":
+            for i, name in enumerate(figure.from_):
+                if self.suite.experiments[name].search is None or i > 0:
+                    yield Problem((*self.path, "from"), f"an importance figure is of one search; '{name}' is not it")
+        for name in ("x", "y", "colour", "panels", "rows", "columns"):
+            yield from self.setting((name,), getattr(figure, name))
+        yield from self.metric(("metric",), figure.metric)
+
+    def claim(self, claim: Claim) -> Iterator[Problem]:
+        check = claim.check
+        yield from self.metric(("check", "metric"), check.metric)
+        for part in ("these", "than", "of", "to"):
+            where = getattr(check, part, None)
+            if where is not None:
+                yield from self.where(("check", part), where)
+        over = getattr(check, "over", ())
+        for key in [over] if isinstance(over, str) else over:
+            yield from self.setting(("check", "over"), key)
+        if isinstance(check, Agrees):
+            table, _, column = check.published.partition("/")
+            tables = self.suite.tables
+            if table not in tables:
+                yield _unknown((*self.path, "check", "published"), "table", table, tables, at_key=False)
+            elif not any(isinstance(row.get(column), (int, float)) for row in tables[table].published.values()):
+                known = [c for c in tables[table].columns if any(c in row for row in tables[table].published.values())]
+                yield _unknown((*self.path, "check", "published"), "published column", column, known, at_key=False)

@@ -1,0 +1,176 @@
+"""Read a suite: YAML -> `Suite`, or errors that name file, line, column, key and the nearest allowed words."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from retable.bench.suite import yaml12
+from retable.bench.suite.checks import Problem, problems
+from retable.bench.suite.schema import Suite
+from retable.bench.task import did_you_mean
+
+
+@dataclass(frozen=True)
+class SuiteFile:
+    """A suite and where it stands. `project` holds `mlruns/`, `reports/` and the suite's own packages."""
+
+    suite: Suite
+    path: Path
+    project: Path
+
+
+class SuiteError(ValueError):
+    """A suite that cannot be used; the text lists every mistake as `file:line:column: key: what; mend`."""
+
+    def __init__(self, lines: Sequence[str]):
+        super().__init__("\n".join(lines))
+        self.lines = list(lines)
+
+
+def load(name_or_path: str | Path) -> SuiteFile:
+    """Read and check a suite, given its path or its name. Raises `SuiteError`; runs and imports no torch."""
+    path = find(name_or_path)
+    shown = _shown(path)
+    try:
+        document = yaml12.load(path)
+    except yaml12.YamlError as error:
+        raise SuiteError([f"{shown}:{error.mark.line}:{error.mark.column}: {error}"]) from None
+    except OSError as error:
+        raise SuiteError([f"{shown}: cannot be read: {error.strerror or error}"]) from None
+    project = project_of(path)
+    if str(project) not in sys.path:
+        sys.path.append(str(project))  # where the suite's own `packages` are imported from
+    os.environ.setdefault("RETABLE_DATA", str(project / "data"))  # for this process and its workers
+    try:
+        suite = Suite.model_validate(document.data)
+    except ValidationError as error:
+        raise _error(shown, document, _schema_problems(error, document)) from None
+    found = list(problems(suite))
+    if found:
+        raise _error(shown, document, found)
+    return SuiteFile(suite, path, project)
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The file of a suite: a path, or the name of a file in `suites/` of this or an enclosing folder."""
+    given = Path(name_or_path)
+    if given.suffix in (".yaml", ".yml"):
+        if given.is_file():
+            return given.resolve()
+        near = did_you_mean(given.stem, [p.stem for p in available()])
+        raise SuiteError([f"{given}: no such file{near}"])
+    by_name = {p.stem: p for p in available()}
+    if str(given) in by_name:
+        return by_name[str(given)]
+    raise SuiteError([f"no suite is called '{given}'{did_you_mean(given, by_name)}"])
+
+
+def available() -> list[Path]:
+    """The suites of this project: `suites/*.yaml` in this folder or the nearest one above that has any."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        found = sorted((folder / "suites").glob("*.yaml"))
+        if found:
+            return found
+    return []
+
+
+def project_of(path: Path) -> Path:
+    """The project a suite stands in: the nearest folder above it with a pyproject.toml or .git, or the parent
+    of its `suites/` folder, or its own folder."""
+    for folder in path.parents:
+        if (folder / "pyproject.toml").is_file() or (folder / ".git").exists():
+            return folder
+    return path.parent.parent if path.parent.name == "suites" else path.parent
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _error(shown: str, document: yaml12.Document, found: Iterable[Problem]) -> SuiteError:
+    placed = sorted({(document.mark(p.path, key=p.at_key), ".".join(map(str, p.path)), p.message) for p in found})
+    return SuiteError([f"{shown}:{m.line}:{m.column}: {where or 'suite'}: {message}" for m, where, message in placed])
+
+
+def _schema_problems(error: ValidationError, document: yaml12.Document) -> Iterator[Problem]:
+    """Pydantic's errors with the words of unions and discriminators taken out of their paths."""
+    seen: set[yaml12.Path_] = set()
+    for item in error.errors(include_url=False):
+        path: yaml12.Path_ = ()
+        for part in item["loc"]:
+            if (*path, part) in document.values:
+                path = (*path, part)
+        kind = item["type"]
+        if kind == "missing":
+            missing = str(item["loc"][-1])
+            yield Problem(path, f"'{missing}' is missing here", at_key=True)
+        elif kind == "extra_forbidden":
+            allowed = _allowed(path[:-1], document)
+            yield Problem(path, f"unknown key '{path[-1]}'{did_you_mean(path[-1], allowed)}", at_key=True)
+        elif path not in seen:  # one line per value, though each branch of a union complains
+            seen.add(path)
+            message = item["msg"].removeprefix("Value error, ")
+            given = item.get("input")
+            if kind == "literal_error":
+                words = [w.strip(" '") for w in item["ctx"]["expected"].replace(" or ", ", ").split(",")]
+                message = f"'{given}' is not allowed{did_you_mean(given, words)}"
+            elif not isinstance(given, (dict, list)):
+                message += f" (got {given!r})"
+            yield Problem(path, message)
+
+
+def _allowed(path: yaml12.Path_, document: yaml12.Document) -> list[str]:
+    """The keys that the schema allows in the mapping at `path`."""
+    kinds: list[Any] = [Suite]
+    data = document.data
+    for part in path:
+        data = data[part]
+        kinds = [k for kind in kinds for k in _inside(kind, part)]
+    models = [m for m in kinds if isinstance(m, type) and issubclass(m, BaseModel)]
+    form = data.get("form") if isinstance(data, dict) else None
+    chosen = [m for m in models if form and form in typing.get_args(_annotation(m, "form"))] or models
+    return sorted({field.alias or name for model in chosen for name, field in model.model_fields.items()})
+
+
+def _annotation(model: type[BaseModel], name: str) -> Any:
+    return model.model_fields[name].annotation if name in model.model_fields else None
+
+
+def _inside(kind: Any, part: str | int) -> Iterator[Any]:
+    """The types that may stand at `part` of a value of type `kind`."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        yield from _inside(arguments[0], part)
+    elif origin in (typing.Union, types.UnionType):
+        for argument in arguments:
+            yield from _inside(argument, part)
+    elif origin in (dict, list):
+        yield from _flat(arguments[-1])
+    elif isinstance(kind, type) and issubclass(kind, BaseModel):
+        for name, field in kind.model_fields.items():
+            if part in (field.alias, name):
+                yield from _flat(field.annotation)
+
+
+def _flat(kind: Any) -> Iterator[Any]:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        yield from _flat(arguments[0])
+    elif origin in (typing.Union, types.UnionType):
+        for argument in arguments:
+            yield from _flat(argument)
+    else:
+        yield kind

@@ -1,0 +1,82 @@
+"""A suite's experiments at one scale as plain combinations of settings, each knowing where it was written.
+
+Later layers win: suite settings, scale settings, experiment settings... in the order of `_layers`; a list is a grid.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from retable.bench.suite.schema import Constants, Experiment, Suite
+from retable.bench.task import TaskSpec
+
+Path_ = tuple[str | int, ...]
+OVERRIDE: Path_ = ("--set",)
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One cell of an experiment: raw settings, the ones that vary, and where each was written."""
+
+    settings: dict[str, Any]
+    varied: dict[str, Any]
+    origin: dict[str, Path_]
+
+
+def seeds(experiment: Experiment, scale: str, count: int | None = None) -> list[int]:
+    """The seeds of an experiment at a scale; `count` (from the command line) overrides with 0 .. count-1."""
+    declared = count if count is not None else experiment.seeds_at.get(scale, experiment.seeds)
+    return list(range(declared)) if isinstance(declared, int) else list(declared)
+
+
+def combinations(
+    suite: Suite, scale: str, name: str, spec: TaskSpec, overrides: Mapping[str, Any] | None = None
+) -> Iterator[Combination]:
+    """Every cell of experiment `name`, in the order the YAML lists them."""
+    experiment = suite.experiments[name]
+    known = set(spec.settings.model_fields)
+    searched = set(experiment.search.space) if experiment.search else set()
+    shared = _merge(_layers(suite, scale, name), known)
+    cells: list[tuple[str | None, dict[str, tuple[Any, Path_]]]]
+    if experiment.cells is None:
+        cells = [(None, {})]
+    else:
+        cells = [
+            (cell, _merge([(("experiments", name, "cells", cell), constants)], None))
+            for cell, constants in experiment.cells.items()
+        ]
+    forced = {k: (v, OVERRIDE) for k, v in (overrides or {}).items() if k in known}
+    in_cells = {key for _, own in cells for key in own}
+    for cell, own in cells:
+        merged = {k: v for k, v in {**shared, **own, **forced}.items() if k not in searched}
+        grid = [key for key, (value, _) in merged.items() if isinstance(value, list)]
+        for choice in itertools.product(*(range(len(merged[key][0])) for key in grid)):
+            at = dict(zip(grid, choice, strict=True))
+            settings = {k: v[at[k]] if k in at else v for k, (v, _) in merged.items()}
+            origin = {k: (*path, at[k]) if k in at else path for k, (_, path) in merged.items()}
+            several = {k: settings[k] for k in settings if k in in_cells or (k in at and len(merged[k][0]) > 1)}
+            varied = {**({"cell": cell} if cell is not None else {}), **several}
+            yield Combination(settings, varied, origin)
+
+
+def _layers(suite: Suite, scale: str, name: str) -> list[tuple[Path_, Constants]]:
+    experiment = suite.experiments[name]
+    return [
+        (("settings",), suite.settings),
+        (("experiments", name, "settings"), experiment.settings),
+        (("scales", scale, "settings"), suite.scales[scale].settings),
+        (("experiments", name, "at", scale), experiment.at.get(scale, {})),
+    ]
+
+
+def _merge(layers: list[tuple[Path_, Constants]], known: set[str] | None) -> dict[str, tuple[Any, Path_]]:
+    """Settings with their places; keys that the task does not know are some other task's and are left out."""
+    return {
+        key: (constant.value, (*path, key, "value"))
+        for path, constants in layers
+        for key, constant in constants.items()
+        if known is None or key in known
+    }

@@ -1,0 +1,399 @@
+"""The suite format as pydantic models: what one YAML file may say.
+
+`suite.py` reads a file into these and checks what no type can say (names that refer to each
+other); `suite.schema.json` is generated from them for editors (`python -m retable.bench.suite.schema`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Scalar = bool | int | float | str | None
+Where = dict[str, Any]
+"""Setting name -> value, or list of values of which one must match. `seed` counts as a setting."""
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+Names = Annotated[list[str], BeforeValidator(_as_list)]
+"""One name or a list of names."""
+
+
+class Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Constant(Closed):
+    """A constant with its origin. A list `value` is a grid; to pass a list as one value, wrap it: [[a, b]]."""
+
+    value: Any = Field(description="the value; a list of values is a grid over them")
+    source: str = Field(
+        min_length=3,
+        description="where it comes from: a section, equation or table of the paper, its code, or 'assumed: reason'",
+    )
+
+
+Constants = dict[str, Constant]
+
+
+class NotRebuilt(Closed):
+    not_rebuilt: str = Field(min_length=3, description="why no view stands for it")
+
+
+class Paper(Closed):
+    title: str
+    authors: list[str] = Field(min_length=1)
+    year: int = Field(ge=1900, le=2100)
+    venue: str = ""
+    doi: str = ""
+    url: str = ""
+    contents: dict[str, Names | NotRebuilt] = Field(
+        default={},
+        description="each table and figure of the paper -> the views that rebuild it, or {not_rebuilt: why}",
+    )
+
+
+class Scale(Closed):
+    """A named size of the same suite; its settings are merged over every experiment's."""
+
+    about: str = Field(description="what it needs and how long it takes")
+    settings: Constants = {}
+
+
+class Range(Closed):
+    """A numeric dimension of a search space."""
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        if self.log and self.low <= 0:
+            raise ValueError("a log range needs low > 0")
+        return self
+
+
+class Named(Closed):
+    """An Optuna sampler or pruner: its class name and arguments."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class Search(Closed):
+    """A search space, explored by an Optuna sampler; never feeds a paper's table cell."""
+
+    space: dict[str, Range | list[Scalar]] = Field(min_length=1, description="setting -> range, or list of choices")
+    trials: int = Field(ge=1)
+    metric: str
+    direction: Literal["minimize", "maximize"] = "minimize"
+    sampler: Named = Named(name="TPESampler")
+    pruner: Named = Named(name="NopPruner")
+    report_every: int = Field(default=0, ge=0, description="steps between reports to the pruner; 0: never")
+    source: str = Field(min_length=3)
+
+
+class From(Closed):
+    """Start from another experiment's final state: the trial with equal values of `match` (and seed)."""
+
+    experiment: str
+    match: list[str] = []
+    where: Where = {}
+
+
+class Experiment(Closed):
+    """A named set of trials: settings (lists are grids), optional cells or a search, seeds."""
+
+    task: str
+    about: str
+    settings: Constants = {}
+    cells: dict[str, Constants] | None = Field(
+        default=None, description="explicit cells by name, each merged over settings; the name becomes setting 'cell'"
+    )
+    search: Search | None = None
+    seeds: list[int] | int = Field(default=1, description="a count (0, 1, ...) or the seeds themselves")
+    at: dict[str, Constants] = Field(default={}, description="scale -> settings for this experiment alone")
+    seeds_at: dict[str, list[int] | int] = Field(default={}, description="scale -> seeds")
+    not_at: dict[str, str] = Field(default={}, description="scale -> why it is not run there, with its cost")
+    seconds_at: dict[str, float] = Field(
+        default={}, description="scale -> measured seconds of one trial, for the first estimate of `bench plan`"
+    )
+    from_: From | None = Field(default=None, alias="from")
+
+
+class Select(Closed):
+    """Keep, per remaining setting, the cell with the best mean over seeds."""
+
+    lowest: str | None = None
+    highest: str | None = None
+    over: list[str] = Field(min_length=1, description="settings that are selected away")
+
+    @model_validator(mode="after")
+    def _one(self) -> Select:
+        if (self.lowest is None) == (self.highest is None):
+            raise ValueError("give exactly one of lowest, highest")
+        return self
+
+
+class View(Closed):
+    """What tables, figures and claims share: which trials they look at."""
+
+    from_: Names = Field(alias="from", description="experiment, or experiments whose trials are pooled")
+    where: Where = {}
+    select: Select | None = None
+    source: str = Field(default="", description="where it stands in the paper; empty: not in the paper")
+    not_at: dict[str, str] = Field(default={}, description="scale -> why it can't be shown or judged there")
+
+
+class Column(Closed):
+    """A column of a table: a setting's value, or a metric (mean over seeds)."""
+
+    label: str = ""
+    setting: str | None = None
+    metric: str | None = None
+    where: Where = Field(default={}, description="further filter for this column alone")
+    from_: Names | None = Field(default=None, alias="from")
+    relative_to: Literal["lowest", "highest"] | None = Field(
+        default=None, description="show the metric as a multiple of the column's best"
+    )
+    published_from: str | None = Field(default=None, description="column whose published values this one derives from")
+    format: str = Field(default=".4g", description="Python format of our value")
+    unit: str = ""
+    published_unit: str = Field(default="", description="unit of the published values where it differs from ours")
+    factor: float = Field(default=1.0, description="our value is multiplied by it before it is shown")
+
+    @model_validator(mode="after")
+    def _one(self) -> Column:
+        if (self.setting is None) == (self.metric is None):
+            raise ValueError("give exactly one of setting, metric")
+        return self
+
+
+class Row(Closed):
+    """An explicit row: the trials it stands for."""
+
+    label: str = ""
+    where: Where = {}
+    from_: Names | None = Field(default=None, alias="from")
+
+
+class NotPublished(Closed):
+    not_published: str = Field(min_length=3, description="why the paper has no value for the cell")
+
+
+Published = float | str | NotPublished
+
+
+class Table(View):
+    """A table in the paper's own layout: the published value beside ours."""
+
+    title: str
+    rows: str | dict[str, Row] = Field(description="a setting (a row per value), or explicit rows")
+    labels: dict[str, str] = Field(default={}, description="row value -> label as the paper prints it")
+    columns: dict[str, Column] = Field(min_length=1)
+    published: dict[str, dict[str, Published]] = Field(
+        default={}, description="row -> column -> value as printed, or {not_published: reason}"
+    )
+    note: str = ""
+
+
+class Panel(Closed):
+    """A panel of an arrays figure: one array of each run's .npz file as lines."""
+
+    title: str
+    y: str = Field(description="array; two-dimensional: a line per row")
+    x: str | None = Field(default=None, description="array along x; none: the position in y")
+    x_label: str = ""
+    log: bool = Field(default=False, description="logarithmic value axis; values at or below 0 are left out")
+    limits: tuple[float, float] | None = Field(default=None, description="of the value axis; none: what fits")
+
+
+class Figure(View):
+    """A figure: one of a handful of kinds, drawn from metrics or artifacts. Never runs anything."""
+
+    title: str
+    kind: Literal["curves", "heatmap", "images", "lines", "bars", "arrays", "importance"]
+    metric: str | None = Field(default=None, description="what is drawn; importance: what is explained")
+    x: str | None = Field(default=None, description="setting along x (heatmap, lines, bars)")
+    y: str | None = Field(default=None, description="setting along y (heatmap)")
+    colour: str | None = Field(default=None, description="setting that picks the colour")
+    panels: str | None = Field(default=None, description="setting with a panel per value")
+    artifact: str | None = Field(
+        default=None, description="images, arrays: artifact path in each run, as images/stylised.png, arrays/x.npz"
+    )
+    arrays: list[Panel] | None = Field(default=None, description="arrays: the panels of a row")
+    by: str | None = Field(default=None, description="arrays: array that numbers the lines of two-dimensional ones")
+    rows: str | None = Field(default=None, description="images, arrays: setting with a row per value")
+    columns: str | None = Field(default=None, description="images: setting with a column per value")
+    also: dict[str, str] = Field(default={}, description="images: label -> artifact of any one run, shown first")
+    labels: dict[str, str] = {}
+    log: bool = Field(default=False, description="logarithmic value axis")
+    smooth: int = Field(default=1, ge=1, description="curves: running mean over so many points, raw shown faintly")
+    wrap: int = Field(default=4, ge=1, description="panels or images in a line")
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Figure:
+        needs = {
+            "curves": ["metric", "colour"],
+            "heatmap": ["metric", "x", "y"],
+            "images": ["artifact"],
+            "arrays": ["artifact", "arrays"],
+            "importance": ["metric"],
+            "lines": ["metric", "x"],
+            "bars": ["metric", "x"],
+        }[self.kind]
+        missing = [n for n in needs if getattr(self, n) is None]
+        if missing:
+            raise ValueError(f"a figure of kind '{self.kind}' needs {', '.join(missing)}")
+        return self
+
+
+class Below(Closed):
+    """Every one of `these` has a lower (or higher, where `higher`) metric than every one of `than`."""
+
+    form: Literal["below"]
+    metric: str
+    these: Where
+    than: Where
+    higher: bool = False
+    margin: float = Field(default=0.0, ge=0, description="relative: 0.02 asks for 2 % of the better side at least")
+
+
+class Ratio(Closed):
+    """mean(of) / mean-or-best(to), against bounds; `published` is the paper's own ratio."""
+
+    form: Literal["ratio"]
+    metric: str
+    of: Where
+    to: Where
+    to_statistic: Literal["mean", "lowest", "highest", "each"] = Field(
+        default="mean", description="'each': the ratio to every one must be in the bounds"
+    )
+    at_least: float | None = None
+    at_most: float | None = None
+    published: float | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Ratio:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("give at_least, at_most or both")
+        return self
+
+
+class Spread(Closed):
+    """The spread (highest / lowest over `over`) of each of `these` is larger than that of each of `than`."""
+
+    form: Literal["spread"]
+    metric: str
+    these: Where
+    than: Where
+    over: list[str] = Field(min_length=1)
+
+
+class Monotone(Closed):
+    """The metric falls (or rises) along a setting, the other settings held."""
+
+    form: Literal["monotone"]
+    metric: str
+    over: str
+    direction: Literal["falls", "rises"]
+
+
+class Extreme(Closed):
+    """`these` have the lowest (or highest) metric among all trials of the view."""
+
+    form: Literal["extreme"]
+    metric: str
+    these: Where
+    end: Literal["lowest", "highest"]
+
+
+class Agrees(Closed):
+    """Ours and the paper's values put the values of a setting in the same order: Kendall's tau-b is above a bound."""
+
+    form: Literal["agrees"]
+    metric: str
+    over: str = Field(description="the setting whose values are ranked; its values are rows of the published table")
+    published: str = Field(description="'table/column' of the published numbers")
+    above: float = Field(default=0.0, ge=-1, lt=1, description="tau that the ranks must exceed; 0: no order at all")
+
+
+Check = Annotated[Below | Ratio | Spread | Monotone | Extreme | Agrees, Field(discriminator="form")]
+
+
+class Claim(View):
+    """A sentence of the paper as a check over results."""
+
+    quote: str = Field(min_length=10, description="the paper's own words")
+    check: Check
+    note: str = Field(default="", description="how the sentence was read")
+
+
+class PublishedDifference(Closed):
+    """A difference of two published cells that the paper's text states."""
+
+    of: str = Field(description="'table/row/column' of a published number")
+    minus: str = Field(description="'table/row/column' of the published number that is taken off")
+    states: float = Field(description="the difference that the text states")
+    quote: str = Field(min_length=3, description="the paper's own words")
+
+
+class Consistency(Closed):
+    """Published values that must agree: cells that state one quantity, or a difference that the text states."""
+
+    about: str = Field(description="the quantity, in words")
+    same: list[str] = Field(default=[], description="'table/row/column' of two or more cells")
+    difference: PublishedDifference | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Consistency:
+        if (len(self.same) > 1) == (self.difference is not None):
+            raise ValueError("give either 'same', with two cells at least, or 'difference'")
+        return self
+
+
+class Suite(Closed):
+    """One paper's experiments, and the tables, figures and claims that view them."""
+
+    suite: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    about: str = Field(description="two sentences for a person who has not read the paper")
+    paper: Paper
+    packages: Names = Field(
+        default=["retable.models"], description="where its tasks are found; user code comes in here"
+    )
+    settings: Constants = Field(default={}, description="shared by all experiments whose task knows them")
+    scales: dict[str, Scale] = Field(min_length=1)
+    experiments: dict[str, Experiment] = Field(min_length=1)
+    tables: dict[str, Table] = {}
+    figures: dict[str, Figure] = {}
+    claims: dict[str, Claim] = {}
+    consistency: dict[str, Consistency] = Field(
+        default={},
+        description="published values that must agree; `retable.bench.report.consistency` compares them",
+    )
+    notes: list[str] = Field(default=[], description="what a reader of the report must know; printed in it")
+
+
+SCHEMA_FILE = Path(__file__).with_name("suite.schema.json")
+
+
+def json_schema() -> str:
+    """The JSON Schema of the suite format, as text."""
+    schema = Suite.model_json_schema(by_alias=True)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(json_schema(), encoding="utf-8")

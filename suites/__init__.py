@@ -1,0 +1,1 @@
+"""The suites that ship with retable: one YAML file a paper."""

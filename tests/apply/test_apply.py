@@ -1,0 +1,306 @@
+"""`bench.apply`: finds the trained model, reads any picture, writes all results or none."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from retable.bench.apply.applying import ApplyError, apply
+from retable.bench.data import DataError
+
+PACKAGE = """
+from retable.bench.task import Metric, Settings, TaskSpec
+
+class Shade(Settings):
+    shade: float = 0.5
+
+TASKS = [TaskSpec("shade", Shade, "shadepaper.tasks:ShadeTask", {"loss/total": Metric("nothing")}, "loss/total",
+                  lambda s: [], apply="shadepaper.tasks:apply")]
+"""
+TASKS = '''
+import numpy as np
+import torch
+from retable.bench.task import Evaluation
+
+class ShadeTask:
+    steps = 0
+    def __init__(self, settings, context):
+        self.settings = settings
+    def evaluate(self):
+        shade = self.settings.shade
+        return Evaluation({"loss/total": abs(shade - 0.3)}, {}, {}, {"shade": torch.tensor(shade)})
+    def state_dict(self):
+        return {}
+    def load_state_dict(self, state):
+        pass
+
+def apply(model, settings, request, device):
+    """Darkens by the model's shade; masks limit it to where they are white."""
+    if request.photo:
+        raise ValueError("this model knows no photorealism")
+    for content in request.contents:
+        if len(content) == 13:
+            raise ValueError("thirteen rows are too few")
+        mask = request.masks[0][..., None] / 255 if request.masks else 1
+        dark = content * float(model["shade"]) * request.intensity
+        yield np.uint8(content * (1 - mask) + dark * mask)
+'''
+SUITE = """
+suite: shades
+about: Pictures made darker, to test what uses a trained model.
+paper: {title: Shades, authors: [A. Nonymous], year: 2020}
+packages: shadepaper
+scales: {quick: {about: seconds}}
+experiments:
+  halves: {task: shade, about: one shade, settings: {shade: {value: 0.5, source: section 1}}}
+  several: {task: shade, about: shades, settings: {shade: {value: [0.1, 0.3, 0.9], source: section 1}}}
+  quarters:
+    task: shade
+    about: another
+    settings: {shade: {value: 0.25, source: section 1}}
+    from: {experiment: halves}
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A project whose two models are trained."""
+    folder = tmp_path_factory.mktemp("shades")
+    (folder / "mlruns").mkdir()
+    shutil.copy(empty_store, folder / "mlruns" / "mlflow.db")
+    (folder / "shadepaper").mkdir()
+    (folder / "shadepaper" / "__init__.py").write_text(PACKAGE)
+    (folder / "shadepaper" / "tasks.py").write_text(TASKS)
+    (folder / "suites").mkdir()
+    (folder / "suites" / "shades.yaml").write_text(SUITE)
+    run = [sys.executable, "-m", "retable", "run", "suites/shades.yaml", "--no-report", "--workers", "1"]
+    done = subprocess.run(run, cwd=folder, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def suite(project: Path) -> Path:
+    return project / "suites" / "shades.yaml"
+
+
+def picture(path: Path, height: int = 20, width: int = 30, mode: str = "RGB", value: int = 200) -> Path:
+    Image.new("RGB", (width, height), (value, value, value)).convert(mode).save(path)
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as opened:
+        return np.asarray(opened.convert("RGB"))
+
+
+def test_uses_the_model_that_others_start_from_or_the_one_named(suite: Path, tmp_path: Path) -> None:
+    content = picture(tmp_path / "a.png")
+    made = apply(suite, [content], tmp_path / "out.png")
+    assert made.model.trial.experiment == "halves"
+    assert (read(tmp_path / "out.png") == 100).all()
+    made = apply(suite, [content], tmp_path / "out.png", only=["quarters"])
+    assert made.model.trial.experiment == "quarters"
+    assert (read(tmp_path / "out.png") == 50).all()
+
+
+def test_of_several_models_the_one_with_the_lowest_loss(suite: Path, tmp_path: Path) -> None:
+    content, out = picture(tmp_path / "a.png"), tmp_path / "out.png"
+    assert apply(suite, [content], out, only=["several"]).model.trial.settings["shade"] == 0.3
+    assert apply(suite, [content], out, only=["several"], where="shade=0.9").model.trial.settings["shade"] == 0.9
+    assert abs(int(read(out).max()) - 180) <= 1
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "LA"])
+def test_any_kind_of_picture_of_odd_size(suite: Path, tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "a.png"
+    if mode == "I;16":
+        Image.fromarray(np.full((17, 23), 200 * 257, np.uint16)).save(path)
+    else:
+        picture(path, 17, 23, mode)
+    apply(suite, [path], tmp_path / "out.png")
+    found = read(tmp_path / "out.png")
+    assert found.shape == (17, 23, 3)
+    assert abs(int(found.mean()) - 100) <= 1
+
+
+def test_several_pictures_go_into_a_folder_under_their_names(suite: Path, tmp_path: Path) -> None:
+    contents = [picture(tmp_path / "a.png", 20, 30), picture(tmp_path / "b.jpg", 40, 10), picture(tmp_path / "c.png")]
+    made = apply(suite, contents, tmp_path / "out")
+    assert [p.name for p in made.files] == ["a.png", "b.png", "c.png"]
+    assert read(tmp_path / "out" / "b.png").shape == (40, 10, 3)
+    with pytest.raises(DataError, match="3 pictures do not fit in"):
+        apply(suite, contents, tmp_path / "one.png")
+    same = [picture(tmp_path / "d.png"), picture(tmp_path / "d.jpg")]
+    assert [p.name for p in apply(suite, same, tmp_path / "out").files] == ["d_1.png", "d_2.png"]
+
+
+def test_a_folder_or_a_gif_is_a_film(suite: Path, tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for i in range(3):
+        picture(frames / f"f{i}.png", value=100 + 40 * i)
+    made = apply(suite, [frames], tmp_path / "film.gif")
+    with Image.open(made.files[0]) as opened:
+        assert opened.n_frames == 3  # type: ignore[attr-defined]
+    made = apply(suite, [tmp_path / "film.gif"], tmp_path / "again")
+    assert [p.name for p in made.files] == [f"frame_{i:05d}.png" for i in (1, 2, 3)]
+
+
+def test_a_film_needs_pyav_and_says_so_or_is_read(suite: Path, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    try:
+        import av
+    except ImportError:
+        film.write_bytes(b"not looked at")
+        with pytest.raises(DataError, match=r"film\.mp4: reading films needs PyAV: pip install av"):
+            apply(suite, [film], tmp_path / "out")
+        return
+    with av.open(str(film), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        for value in (100, 140, 180):
+            frame = av.VideoFrame.from_ndarray(np.full((24, 32, 3), value, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    made = apply(suite, [film], tmp_path / "out")
+    assert [abs(int(read(p).mean()) - v) <= 3 for p, v in zip(made.files, (50, 70, 90), strict=True)] == [True] * 3
+    film.write_bytes(film.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"film\.mp4 (cannot be decoded|holds no frames)"):
+        apply(suite, [film], tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_results_never_go_over_what_is_read_or_where_they_cannot(suite: Path, tmp_path: Path) -> None:
+    content = picture(tmp_path / "a.png")
+    before = content.read_bytes()
+    for out in (content, tmp_path):  # the folder's a.png
+        with pytest.raises(DataError, match=r"a\.png is one of the inputs"):
+            apply(suite, [content], out)
+    for name in ("film.mp4", "picture.tif", "b.gif"):
+        with pytest.raises(DataError, match=rf"cannot write .*{name}: name a folder, or a file that ends in \.png"):
+            apply(suite, [content], tmp_path / name)
+    with pytest.raises(DataError, match="cannot write"):
+        apply(suite, [content], content / "inside" / "out.png")
+    assert content.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_frames_of_changing_size_are_named(suite: Path, tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    picture(frames / "f0.png", 20, 30)
+    picture(frames / "f1.png", 20, 32)
+    with pytest.raises(DataError, match="frame f1 is 32x20 pixels"):  # whatever they are reduced to
+        apply(suite, [frames], tmp_path / "out", size=10)
+    with pytest.raises(DataError, match="frame f1 is 32x20 pixels, the first 30x20"):
+        apply(suite, [frames], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_masks_say_where(suite: Path, tmp_path: Path) -> None:
+    content = picture(tmp_path / "a.png", 20, 40)
+    half = np.zeros((10, 20), np.uint8)
+    half[:, 10:] = 255
+    Image.fromarray(half).save(tmp_path / "mask.png")
+    apply(suite, [content], tmp_path / "out.png", styles=["mosaic"], masks=[tmp_path / "mask.png"])
+    found = read(tmp_path / "out.png")
+    assert (found[:, :15] == 200).all()
+    assert (found[:, 25:] == 100).all()
+    picture(tmp_path / "wrong.png", 40, 20)
+    with pytest.raises(DataError, match=r"wrong\.png is 20x40 pixels, the content 40x20"):
+        apply(suite, [content], tmp_path / "out.png", styles=["mosaic"], masks=[tmp_path / "wrong.png"])
+
+
+def test_mistakes_are_named_and_leave_nothing(suite: Path, tmp_path: Path) -> None:
+    content, out = picture(tmp_path / "a.png"), tmp_path / "out"
+    torn = tmp_path / "torn.png"
+    torn.write_bytes(content.read_bytes()[:60])
+    with pytest.raises(DataError, match=r"torn\.png"):
+        apply(suite, [content, torn], out)
+    with pytest.raises(DataError, match="'mosiac' is no file and no embedded style; did you mean 'mosaic'"):
+        apply(suite, [content], out, styles=["mosiac"])
+    with pytest.raises(ApplyError, match="2 styles but 1 weights"):
+        apply(suite, [content], out, styles=["mosaic", "waves"], weights=[1.0])
+    with pytest.raises(ApplyError, match="1 styles but 2 masks"):
+        apply(suite, [content], out, styles=["mosaic"], masks=[content, content])
+    with pytest.raises(ApplyError, match="this model knows no photorealism"):
+        apply(suite, [content], out, photo=True)
+    with pytest.raises(ApplyError, match="upscale 0"):
+        apply(suite, [content], out, upscale=0)
+    with pytest.raises(ApplyError, match="thirteen rows"):  # half-way
+        apply(suite, [content, picture(tmp_path / "low.png", 13, 20)], out)
+    (tmp_path / "low.png").unlink()
+    with pytest.raises(DataError, match="no content"):
+        apply(suite, [], out)
+    with pytest.raises(DataError, match="there is no file"):
+        apply(suite, [tmp_path / "nothing.gif"], out)
+    assert not out.exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "torn.png"]
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "gif"])
+def test_a_file_that_is_cut_off_anywhere_is_named(suite: Path, tmp_path: Path, ending: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 24, 32, 3), np.uint8)
+    frames = [Image.fromarray(f) for f in noise]
+    whole, torn, content = tmp_path / f"whole.{ending}", tmp_path / f"torn.{ending}", picture(tmp_path / "a.png")
+    more = {"save_all": True, "append_images": frames[1:]} if ending == "gif" else {}
+    frames[0].save(whole, **more)  # type: ignore[arg-type]
+    for share in np.linspace(0, 0.95, 12):
+        torn.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])
+        with pytest.raises(DataError, match=rf"torn\.{ending} (cannot be decoded|is not an image)"):
+            apply(suite, [torn], tmp_path / "out")
+    if ending != "gif":
+        for given in ({"styles": [str(torn)]}, {"styles": ["mosaic"], "masks": [torn]}):
+            with pytest.raises(DataError, match=rf"torn\.{ending} cannot be decoded"):
+                apply(suite, [content], tmp_path / "out", **given)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_intensity_is_a_number(suite: Path, tmp_path: Path) -> None:
+    for intensity in (float("nan"), -1.0, float("inf")):
+        with pytest.raises(ApplyError, match="give a number of at least 0"):
+            apply(suite, [picture(tmp_path / "a.png")], tmp_path / "out", intensity=intensity)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_untrained_suite_says_what_to_run(suite: Path, tmp_path: Path) -> None:
+    content = picture(tmp_path / "a.png")
+    with pytest.raises(ApplyError, match="nothing is trained yet: bench run shades --only halves"):
+        apply(suite, [content], tmp_path / "out", tracking=f"sqlite:///{tmp_path / 'none.db'}")
+
+
+def test_size_limits_what_is_computed(suite: Path, tmp_path: Path) -> None:
+    apply(suite, [picture(tmp_path / "a.png", 40, 80)], tmp_path / "out.png", size=40)
+    assert read(tmp_path / "out.png").shape == (20, 40, 3)
+
+
+def test_the_command(project: Path, tmp_path: Path) -> None:
+    def bench_apply(*args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "retable", "apply", *args], cwd=project, capture_output=True, text=True, timeout=120
+        )
+
+    content, mask = picture(tmp_path / "a.png", 40, 80), picture(tmp_path / "mask.png", 40, 80, value=255)
+    out = tmp_path / "out.png"
+    options = ["--style", "mosaic", "--weight", "1", "--mask", str(mask), "--intensity", "0.5", "--size", "40"]
+    ran = bench_apply("shades", str(content), "-o", str(out), *options, "--device", "cpu")
+    assert (ran.returncode, ran.stdout.strip()) == (0, str(out)), ran.stderr
+    assert ran.stderr.startswith("model: halves: ")
+    assert read(out).shape == (20, 40, 3) and (read(out) == 50).all()
+
+    for args, says in [
+        (("shades", str(content), "-o", str(out), "--photo"), "this model knows no photorealism"),
+        (("shades", str(tmp_path / "none.png"), "-o", str(out)), "none.png"),
+        (("shades", str(content)), "Missing option '-o'"),
+        (("shades", "-o", str(out)), "Missing argument 'CONTENT...'"),
+        (("shade", str(content), "-o", str(out)), "did you mean 'shades'?"),
+        (("shades", str(content), "-o", str(out), "--only", "nothing"), "nothing"),
+    ]:
+        ran = bench_apply(*args)
+        assert ran.returncode == 2 and says in ran.stderr and "Traceback" not in ran.stderr, ran.stderr

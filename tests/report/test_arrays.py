@@ -1,0 +1,142 @@
+"""Figures drawn from the arrays that runs saved."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from report_sample import results, suite_with
+
+from retable.bench.judging import views
+from retable.bench.report import arrays, figures, style
+from retable.bench.suite.schema import Figure, Panel
+
+PANELS = [
+    Panel(title="spectrum", y="values", log=True),
+    Panel(title="course", y="course", x="epochs", x_label="epochs", limits=(0, 2)),
+]
+
+
+def run(lines: int = 4) -> dict[str, np.ndarray]:
+    return {
+        "values": np.geomspace(10, 1e-3, 20) * np.arange(1, lines + 1)[:, None],
+        "epoch": np.arange(lines) * 5.0,
+        "course": np.linspace(1.4, 0.2, 7),
+        "epochs": np.arange(7.0),
+    }
+
+
+def drawn(*rows: arrays.Row, by: str | None = "epoch") -> np.ndarray:
+    with style.look():
+        return np.asarray(Image.open(io.BytesIO(style.png(arrays.draw(rows, PANELS, by)))).convert("RGB"))
+
+
+def test_a_row_per_run_and_a_panel_per_array() -> None:
+    one = drawn(arrays.Row("first", run()))
+    two = drawn(arrays.Row("first", run()), arrays.Row("second", run(9)))
+    assert two.shape[1] == one.shape[1]
+    assert two.shape[0] > 1.6 * one.shape[0]
+
+
+@pytest.mark.parametrize(("lines", "ends"), [(2, (1 / 12, 11 / 12)), (12, (0.0, 1.0))])
+def test_lines_run_through_the_rainbow_from_first_to_last(lines: int, ends: tuple[float, float]) -> None:
+    """Few lines have a legend, and keep off the rainbow's nearly black ends."""
+    from matplotlib import colormaps
+
+    pixels = drawn(arrays.Row("", run(lines))).reshape(-1, 3).astype(int)
+    for end in ends:
+        colour = (np.array(colormaps["turbo"](end)[:3]) * 255).round()
+        assert (np.abs(pixels - colour).max(1) <= 2).sum() > 300
+
+
+def test_the_same_arrays_give_the_same_picture() -> None:
+    assert np.array_equal(drawn(arrays.Row("a", run())), drawn(arrays.Row("a", run())))
+
+
+def test_a_run_without_arrays_says_why_in_its_place() -> None:
+    whole, half = (
+        drawn(arrays.Row("a", run()), arrays.Row("b", run())),
+        drawn(arrays.Row("a", run()), arrays.Row("b", {}, "diverged at step 7")),
+    )
+    assert half.shape == whole.shape
+    assert not np.array_equal(half, whole)
+
+
+def test_values_at_or_below_zero_do_not_break_a_logarithmic_panel() -> None:
+    dead = run() | {"values": np.zeros((4, 20))}
+    mixed = run()
+    mixed["values"][:, 10:] = -1e-9
+    mixed["values"][0, 0] = np.nan
+    assert drawn(arrays.Row("", dead)).size and drawn(arrays.Row("", mixed)).size
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"values": None}, "no array 'values'; it has epoch, course, epochs"),
+        ({"epochs": np.arange(3.0)}, r"'epochs' and 'course' do not fit: \[3\] and \[7\]"),
+        ({"epoch": np.arange(3.0)}, "no array 'epoch' with a number for each of the 4 lines"),
+        ({"values": np.zeros((2, 3, 4))}, r"the shape \[2, 3, 4\]"),
+        ({"values": np.zeros((0, 4))}, r"the shape \[0, 4\]"),
+    ],
+)
+def test_what_does_not_fit_is_told(change: dict[str, np.ndarray | None], message: str) -> None:
+    import re
+
+    found = {name: array for name, array in (run() | change).items() if array is not None}
+    assert re.search(message, arrays.lacking(arrays.Row("", found), PANELS, "epoch"))
+    assert not arrays.lacking(arrays.Row("", run()), PANELS, "epoch")
+
+
+def test_a_file_with_objects_is_refused() -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, evil=np.array([print], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        arrays.read(buffer.getvalue())
+
+
+def test_an_arrays_figure_needs_its_file_and_its_panels() -> None:
+    with pytest.raises(ValueError, match="'arrays' needs artifact, arrays"):
+        Figure.model_validate({"title": "x", "kind": "arrays", "from": "grid"})
+
+
+def test_a_figure_takes_the_first_seed_of_each_row_and_names_what_is_missing(tmp_path: Path) -> None:
+    spec: dict[str, Any] = {
+        "title": "Spectra",
+        "kind": "arrays",
+        "from": "grid",
+        "where": {"lr": 0.001, "batch_size": 4, "optimizer": ["adam", "rprop"]},
+        "artifact": "arrays/x.npz",
+        "rows": "optimizer",
+        "by": "epoch",
+        "arrays": [panel.model_dump() for panel in PANELS],
+    }
+    sample = results(tmp_path, suite=suite_with(figures={"spectra": spec}))
+    np.savez(tmp_path / "x.npz", **run())
+    rprop = set(sample.trials.loc[sample.trials["optimizer"] == "rprop", "run_id"])
+
+    def artifact(run_id: str, path: str) -> Path:
+        if run_id in rprop:
+            raise FileNotFoundError(path)
+        return tmp_path / "x.npz"
+
+    book = views.read(dataclasses.replace(sample, artifact=artifact))
+    with style.look():
+        figure = figures.draw(book, "spectra", book.suite.figures["spectra"])
+    assert figure.picture is not None
+    assert figure.gaps == ("rprop: the run saved no arrays/x.npz",)
+
+    def nothing(run_id: str, path: str) -> Path:
+        raise FileNotFoundError(path)
+
+    book = views.read(dataclasses.replace(sample, artifact=nothing))
+    with style.look():
+        figure = figures.draw(book, "spectra", book.suite.figures["spectra"])
+    assert figure.picture is None
+    assert figure.problem.startswith("nothing to draw: ")
+    assert "adam: the run saved no arrays/x.npz" in figure.problem

@@ -1,0 +1,152 @@
+"""Figures: every kind is drawn, the same each time, and what is missing is shown."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from report_sample import hit, results, suite_with, troubled
+
+from retable.bench.judging import views
+from retable.bench.judging.views import ReportError
+from retable.bench.report import figures, plots, style
+from retable.bench.report.figures import Drawn
+
+VECTOR = {"figure2", "figure2b", "figure3", "figure4", "figure5"}
+
+
+def drawn(tmp_path: Path, name: str, **options: Any) -> Drawn:
+    book = views.read(results(tmp_path, **options))
+    with style.look():
+        return figures.draw(book, name, book.suite.figures[name])
+
+
+def opened(figure: Drawn) -> Image.Image:
+    assert figure.picture is not None
+    return Image.open(io.BytesIO(figure.picture.data))
+
+
+@pytest.mark.parametrize("name", ["figure1", "figure2", "figure2b", "figure3", "figure4", "figure5", "figure6"])
+def test_every_kind_is_drawn_small_sharp_and_the_same_each_time(tmp_path: Path, name: str) -> None:
+    first, second = drawn(tmp_path, name, change=troubled), drawn(tmp_path, name, change=troubled)
+    assert first.picture is not None and second.picture is not None
+    assert first.picture.data == second.picture.data
+    assert len(first.picture.data) <= style.LIMIT
+    if first.picture.file.endswith(".svg"):
+        assert name in VECTOR and first.picture.drawing is not None
+        assert ElementTree.fromstring(first.picture.data).tag == "{http://www.w3.org/2000/svg}svg"
+        assert (b"<image" in first.picture.data) == (name == "figure3")  # the shades of its key
+    else:
+        assert name not in VECTOR
+        assert opened(first).width == pytest.approx(2 * first.picture.width, abs=1)
+    assert 300 <= first.picture.width <= 830
+    assert not re.search(rb"Software|matplotlib v|dc:date", first.picture.data, re.IGNORECASE)
+
+
+def test_a_drawing_with_too_much_in_it_is_made_of_pixels() -> None:
+    with style.look():
+        figure = style.canvas(4, 3)
+        figure.subplots().plot(np.random.default_rng(0).normal(size=(2, 40_000)).cumsum(axis=1)[0], "o", markersize=1)
+        assert len(style.svg(figure)) > style.LIMIT
+        data = style.encode(figure)
+    assert (style.kind(data), style.width(data)) == ("png", 400)
+
+
+def test_rounded_coordinates_draw_the_same_picture() -> None:
+    """Digits are cut where they are positions of things on the page, not where they scale letters."""
+    with style.look():
+        figure = style.canvas(4, 3)
+        figure.subplots().plot([0.123456789, 2], [1 / 3, 1])
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg")
+        short = style.svg(figure).decode()
+    scales = [re.findall(r"scale\(([^)]*)\)", text) for text in (buffer.getvalue().decode(), short)]
+    assert scales[0] == scales[1] and scales[0]
+    positions = [
+        [float(n) for d in re.findall(r' d="([^"]*)"', text) for n in re.findall(r"-?\d+(?:\.\d+)?", d)]
+        for text in (buffer.getvalue().decode(), short)
+    ]
+    assert positions[1] == pytest.approx(positions[0], abs=0.0051)
+
+
+def test_the_gaps_of_a_figure_are_told(tmp_path: Path) -> None:
+    assert drawn(tmp_path, "figure1", change=troubled).gaps == ("AdaMax: not run",)
+    assert "failed: RuntimeError" in " ".join(drawn(tmp_path, "figure3", change=troubled).gaps)
+    assert drawn(tmp_path, "figure3").gaps == ()
+
+
+def test_a_figure_of_another_scale_or_without_runs_says_why(tmp_path: Path) -> None:
+    assert drawn(tmp_path, "figure7").problem == "not at scale quick: 40 hours on one GPU"
+    for name in ("figure1", "figure2", "figure3", "figure4", "figure5"):
+        nothing = drawn(tmp_path, name, change=lambda row: {"state": "missing"})
+        assert nothing.picture is None
+        assert nothing.problem.startswith("nothing to draw: ")
+        assert "not run" in nothing.problem
+
+
+def test_a_missing_artifact_leaves_a_placeholder(tmp_path: Path) -> None:
+    whole = results(tmp_path)
+
+    def artifact(run_id: str, path: str) -> Path:
+        if "style.png" in path:
+            raise FileNotFoundError(path)
+        return whole.artifact(run_id, path)
+
+    book = views.read(type(whole)(whole.suite, whole.scale, whole.trials, whole.facts, whole.curves, artifact))
+    with style.look():
+        figure = figures.draw(book, "figure1", book.suite.figures["figure1"])
+    assert figure.gaps == ("style: no run saved images/style.png",)
+    assert len(figure.tiles) == 9
+
+
+def test_a_setting_left_open_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    figure = {"title": "x", "kind": "bars", "from": "grid", "metric": "loss/total", "x": "optimizer"}
+    with pytest.raises(
+        ReportError, match=r"figures\.f: 16 cells for optimizer adagrad, which differ in lr, batch_size"
+    ):
+        drawn(tmp_path, "f", suite=suite_with(figures={"f": figure}))
+
+
+def test_a_diverged_run_does_not_stretch_the_axis(tmp_path: Path) -> None:
+    gone = {"state": "diverged", "reason": "at step 9"}
+    figure = drawn(tmp_path, "figure2", change=lambda row: gone if hit(row, optimizer="adam", lr=0.001) else None)
+    assert figure.gaps == ("diverged at step 9: adam",)
+    assert "a cross marks where a run diverged" in figure.reading
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=3000))
+def test_thinning_keeps_extremes_ends_and_order(values: list[float]) -> None:
+    steps = np.arange(len(values), dtype=np.float64)
+    x, y = plots.thinned(steps, np.array(values), most=100)
+    assert len(x) <= 103
+    assert (y.min(), y.max(), y[0], y[-1]) == (min(values), max(values), values[0], values[-1])
+    assert (np.diff(x) > 0).all()
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=60), st.integers(1, 80))
+def test_smoothing_is_a_running_mean(values: list[float], window: int) -> None:
+    got = plots.smoothed(np.array(values), window)
+    expected = [np.mean(values[max(0, i - window + 1) : i + 1]) for i in range(len(values))]
+    assert got == pytest.approx(expected, abs=1e-6)
+
+
+@given(st.integers(1, 40))
+def test_no_two_pens_are_the_same(n: int) -> None:
+    pens = [(p.colour, p.dash, p.marker) for p in style.pens(n)]
+    assert len(set(pens)) == n
+    assert len({(dash, marker) for _, dash, marker in pens[:8]}) == min(n, 8)  # eight lines in grey
+
+
+@given(st.floats(1e-9, 1e9), st.floats(1.05, 1e12))
+def test_logarithmic_axes_have_a_readable_number_of_ticks(low: float, factor: float) -> None:
+    ticks = style.log_ticks(low, low * factor)
+    assert 2 <= len(ticks) <= 8
+    assert all(low * 0.999 <= t <= low * factor * 1.001 for t in ticks)

@@ -1,0 +1,112 @@
+"""The ledger: rows for everything that a suite declares, made from the records that reports leave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from running import ROOT, Ran
+
+from retable.bench.report import ledger
+from retable.bench.suite import loader
+from retable.bench.suite.schema import NotPublished, NotRebuilt
+
+Bench = Callable[..., Ran]
+SUITES = sorted((ROOT / "suites").glob("*.yaml"))
+
+
+def rows(bench: Bench) -> dict[tuple[str, str, str], dict[str, object]]:
+    found = bench("status", "--json")
+    assert found.code == 0, found.err
+    return {(row["scale"], row["kind"], row["name"]): row for row in found.json}
+
+
+def test_a_row_for_every_view_before_and_after_a_run(project: Path, bench: Bench) -> None:
+    before = rows(bench)
+    assert {row["state"] for row in before.values()} == {"not run"}
+    assert {scale for scale, _, _ in before} == {"quick", "long", "big"}
+    assert bench("run", "toy", "--workers", "1", "--where", "experiment=grid").code == 0
+    after = rows(bench)
+    assert after.keys() == before.keys()
+    table = after["quick", "table", "table1"]
+    assert (table["state"], table["cells"], table["done"]) == ("rebuilt", 8, 8)
+    assert table["when"] and table["hardware"] and not table["stale"]
+    assert after["long", "table", "table1"]["state"] == "not run"
+    assert bench("status").out.count("toy quick") == 1
+    page = (project / "reports" / "README.md").read_text()
+    assert "## Declared, not run here" in page and "toy/quick.md#table1" in page
+
+
+def test_changed_code_and_changed_settings_show_as_stale(project: Path, bench: Bench) -> None:
+    assert bench("run", "toy", "--workers", "1", "--where", "experiment=grid").code == 0
+    helper = project / "toypaper" / "helper.py"
+    was = helper.read_text()
+    helper.write_text(was + "\n# a comment changes nothing\n")
+    assert not rows(bench)["quick", "table", "table1"]["stale"]
+    number = next(c for c in was if c.isdigit())
+    helper.write_text(was.replace(number, "7" if number != "7" else "8", 1))
+    assert rows(bench)["quick", "table", "table1"]["stale"] == "its code has changed"
+    helper.write_text(was)
+    suites = project / "suites" / "toy.yaml"
+    suites.write_text(suites.read_text().replace("lr: {value: [0.5, 0.1,", "lr: {value: [0.6, 0.1,"))
+    assert rows(bench)["quick", "table", "table1"]["stale"] == "its settings or data have changed"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": 0}'])
+def test_a_record_that_cannot_be_read_is_named_with_the_mend(project: Path, bench: Bench, content: str) -> None:
+    broken = project / "reports" / "toy" / "quick.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text(content)
+    found = bench("status")
+    assert found.code == 2 and "quick.json" in found.err and "bench report" in found.err
+
+
+def test_the_committed_ledger_says_what_the_committed_reports_say() -> None:
+    """Apart from what is stale, which every change of the code moves."""
+
+    def settled(page: str) -> list[str]:
+        lines = page.replace(" (stale in part)", "").splitlines()
+        return [
+            line.rsplit("|", 2)[0] if line.startswith(("| table", "| figure", "| claim")) else line for line in lines
+        ]
+
+    entries = ledger.read(ROOT / "reports", SUITES)
+    committed = (ROOT / "reports" / "README.md").read_text(encoding="utf-8")
+    assert settled(committed) == settled(ledger.markdown(entries)), "`bench report` of any suite writes it anew"
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda p: p.stem)
+def test_every_table_and_figure_of_the_paper_has_a_view(path: Path) -> None:
+    found = loader.load(path).suite
+    contents = found.paper.contents
+    assert contents, "paper.contents lists what the paper shows"
+    listed = {name for names in contents.values() if not isinstance(names, NotRebuilt) for name in names}
+    for name, view in {**found.tables, **found.figures}.items():
+        if view.source.startswith(("Table", "Figure")):
+            assert name in listed, f"{name} says it is {view.source}, and paper.contents does not know it"
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda p: p.stem)
+def test_every_published_cell_has_a_value_or_a_reason(path: Path) -> None:
+    for name, table in loader.load(path).suite.tables.items():
+        columns = {column for row in table.published.values() for column in row}
+        for row, cells in table.published.items():
+            for column in columns:
+                assert column in cells, f"{name}: {row}, {column}: publish a value or say {{not_published: why}}"
+                value = cells[column]
+                assert not isinstance(value, NotPublished) or value.not_published
+
+
+def test_a_view_that_does_not_exist_is_no_content(project: Path, bench: Bench) -> None:
+    at = project / "suites" / "toy.yaml"
+    at.write_text(at.read_text().replace("  year: 2020\n", "  year: 2020\n  contents: {Table 1: tabel1}\n"))
+    found = bench("plan", "toy")
+    assert found.code == 2 and "toy.yaml:7:" in found.err and "'table1'" in found.err
+
+
+def test_records_are_plain_json_without_nan(project: Path, bench: Bench) -> None:
+    assert bench("run", "toy", "--workers", "1", "--where", "experiment=grid").code == 0
+    record = json.loads((project / "reports" / "toy" / "quick.json").read_text(), parse_constant=pytest.fail)
+    assert record["states"]["finished"] == 16

@@ -1,0 +1,146 @@
+"""Tables: published beside measured, and in words why a value is missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_sample import hit, results, sample_suite, suite_with, troubled
+
+from retable.bench.judging import views
+from retable.bench.judging.views import ReportError
+from retable.bench.report import csv as csv_form
+from retable.bench.report import latex, page, tables
+from retable.bench.report.tables import Built
+
+
+def built(tmp_path: Path, name: str = "table1", **options: Any) -> Built:
+    book = views.read(results(tmp_path, **options))
+    return tables.build(book, name, book.suite.tables[name])
+
+
+def test_each_cell_has_both_sides_in_the_papers_order(tmp_path: Path) -> None:
+    table = built(tmp_path)
+    assert list(table.rows.values())[:3] == ["AdaGrad", "AdaDelta", "RProp"]
+    entry = table.entries["rprop"]["lr"]
+    assert (entry.published, entry.setting, entry.state) == (0.0001, "0.0001", "setting")
+    loss = table.entries["rprop"]["loss"]
+    assert (loss.published, loss.n, loss.sd) == (6.0191e6, 1, None)
+    assert loss.measured == pytest.approx(36e6, rel=0.05)
+
+
+def test_relative_columns_derive_both_sides_from_their_best(tmp_path: Path) -> None:
+    table = built(tmp_path)
+    ratio = {key: row["ratio"] for key, row in table.entries.items()}
+    assert ratio["rmsprop"].published == 1.0
+    assert ratio["rprop"].published == pytest.approx(6.0191 / 3.3217)
+    assert min(e.measured or 9 for e in ratio.values()) == 1.0
+    assert ratio["nadam"].measured == 1.0
+
+
+def test_a_value_the_paper_lacks_says_why(tmp_path: Path) -> None:
+    entry = built(tmp_path).entries["nadam"]["time"]
+    assert (entry.published, entry.not_published) == (None, "the cell is blank in print")
+
+
+def test_seeds_are_averaged_with_their_spread(tmp_path: Path) -> None:
+    values = {0: 10.0, 1: 12.0, 2: 14.0}
+    table = built(tmp_path, "table2", measured=lambda row, _: {"loss/total": values[row["seed"]]})
+    entry = table.entries["adam"]["loss"]
+    assert (entry.measured, entry.sd, entry.n) == (12.0, 2.0, 3)
+    assert table.n == 3
+
+
+@pytest.mark.parametrize(
+    ("what", "state", "note"),
+    [
+        ({"state": "diverged", "reason": "loss is nan at step 40"}, "diverged", "diverged at step 40"),
+        ({"state": "failed", "reason": "disk full"}, "failed", "failed: disk full"),
+        ({"state": "missing"}, "not run", "not run"),
+    ],
+)
+def test_a_lost_cell_says_what_happened(tmp_path: Path, what: dict[str, Any], state: str, note: str) -> None:
+    table = built(
+        tmp_path, "table2", change=lambda row: what if hit(row, experiment="defaults", optimizer="adam") else None
+    )
+    entry = table.entries["adam"]["loss"]
+    assert (entry.state, entry.note, entry.measured) == (state, note, None)
+
+
+def test_a_mean_over_some_of_the_seeds_is_marked(tmp_path: Path) -> None:
+    entry = built(tmp_path, "table2", change=troubled).entries["adadelta"]["loss"]
+    assert (entry.state, entry.n) == ("partial", 2)
+    assert entry.note == "mean of 2 of 3 seeds; 1 diverged at step 7"
+
+
+def test_stale_cells_are_marked(tmp_path: Path) -> None:
+    table = built(tmp_path, "table3", change=lambda row: {"stale": True} if row["task"] == "unroll" else None)
+    assert table.entries["deep"]["tv"].stale
+
+
+def test_an_experiment_of_another_scale_keeps_its_published_value_and_reason(tmp_path: Path) -> None:
+    entry = built(tmp_path, "table3").entries["large"]["tv"]
+    assert (entry.published, entry.state, entry.note) == (0.29, "not here", "40 hours on one GPU")
+
+
+def test_averaging_over_a_setting_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    columns = {"loss": {"metric": "loss/total"}}
+    suite = suite_with(
+        tables={"t": {"title": "x", "from": "grid", "rows": "optimizer", "columns": columns}}, figures={}
+    )
+    with pytest.raises(
+        ReportError, match=r"tables\.t: row adagrad, column loss: 16 cells remain.*lr, batch_size.*where"
+    ):
+        built(tmp_path, "t", suite=suite)
+
+
+def test_a_selection_tells_ties_spread_and_losses(tmp_path: Path) -> None:
+    lines = {line.row: line for line in tables.selection_lines(built(tmp_path, change=troubled))}
+    assert lines["RMSProp"].lost == "4 diverged of 16"
+    assert lines["Nadam"].lost == "1 failed of 16"
+    assert lines["AdaMax"].lost == "1 not run of 16"
+    assert lines["RProp"].spread.startswith("×2.")
+    assert lines["AdaDelta"].ties == "lr 0.1, batch_size 2"
+
+
+def test_a_selection_without_a_winner_says_so(tmp_path: Path) -> None:
+    gone = {"state": "diverged", "reason": "at step 2"}
+    table = built(tmp_path, change=lambda row: gone if hit(row, experiment="grid", optimizer="adam") else None)
+    assert (table.entries["adam"]["loss"].state, table.entries["adam"]["loss"].note) == (
+        "diverged",
+        "all 16 cells diverged",
+    )
+
+
+def test_nothing_run_gives_a_table_of_published_values(tmp_path: Path) -> None:
+    table = built(tmp_path, change=lambda row: {"state": "missing"})
+    states = {e.state for row in table.entries.values() for e in row.values()}
+    assert states == {"not run"}
+    assert table.entries["adam"]["loss"].published == 3.5556e6
+
+
+def test_csv_holds_every_value_unrounded_and_every_trial(tmp_path: Path) -> None:
+    made = page.gather(results(tmp_path, change=troubled), draw=False)
+    rows: list[Mapping[str, str]] = list(csv.DictReader(io.StringIO(csv_form.values(made))))
+    assert len(rows) == 8 * 5 + 8 * 2 + 3 * 2
+    (row,) = [r for r in rows if (r["table"], r["row"], r["column"]) == ("table1", "rprop", "loss")]
+    assert (row["quantity"], float(row["published"])) == ("loss/total", 6.0191e6)
+    assert float(row["measured"]) == made.tables[0].entries["rprop"]["loss"].measured
+    trials = list(csv.DictReader(io.StringIO(csv_form.trials(made))))
+    assert len(trials) == 128 + 24 + 24
+    assert {t["state"] for t in trials} == {"finished", "diverged", "failed", "missing"}
+
+
+def test_latex_is_balanced_booktabs_without_raw_unicode(tmp_path: Path) -> None:
+    text = latex.render(page.gather(results(tmp_path, change=troubled), draw=False))
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == len(sample_suite().tables)
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+        assert text.count(rule) == 3
+    assert text.isascii()
+    body = [line for line in text.splitlines() if line.startswith("    AdaGrad")]
+    assert body[0].count("&") == 10
+    assert r"$4.2293\cdot10^{6}$" in body[0]
