@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retable.bench import data
-from retable.bench.run import progress
+from retable.bench.run import machine, progress
 from retable.bench.run.options import Options, RunError
 from retable.bench.store import places, reading, status
 from retable.bench.store.status import Status
@@ -68,7 +66,7 @@ def run(
 
     from retable.bench.run import supervisor  # MLflow and Optuna: a run with nothing to do never waits for their import
 
-    here = options_of(workers, ranks, device) if share is None else Options(0, 1, pick_device(device))
+    here = machine.options_of(workers, ranks, device) if share is None else Options(0, 1, machine.pick_device(device))
     options = replace(here, fail_fast=fail_fast, stale=stale, checkpoint_seconds=checkpoint_seconds)
     if share is None:
         ended = supervisor.run(file, planned, chosen, place, options, show)
@@ -126,45 +124,6 @@ def report(
         except (loader.SuiteError, ledger.LedgerError) as error:
             warnings.warn(f"{folder / 'README.md'} was not written: {error}", stacklevel=2)
     return page
-
-
-def options_of(workers: int | None, ranks: int, device: str) -> Options:
-    """Workers, threads and device for this machine; None: as many workers as it has room for. Raises `RunError`."""
-    from retable.bench.run.ranks import fits
-
-    chosen = pick_device(device)
-    count = (max(1, cores() // ranks) if chosen == "cpu" else 1) if workers is None else workers
-    fits(chosen, count, ranks)
-    return Options(count, max(1, cores() // max(1, count * ranks)), chosen, ranks=ranks)
-
-
-def cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-
-
-def pick_device(word: str) -> str:
-    """`auto`, `cpu`, `cuda` or `cuda:N` -> a device that is there. Raises `RunError`."""
-    if word == "cpu":
-        return word
-    if word == "auto" and sys.platform == "linux" and not any(Path(p).exists() for p in GPU_DRIVERS):
-        return "cpu"  # no driver: not worth a second of import to hear it from torch
-    import torch
-
-    if word == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(word)
-    except RuntimeError:
-        raise RunError(f"device '{word}': write auto, cpu, cuda or cuda:N") from None
-    if device.type != "cuda":
-        raise RunError(f"device '{word}': write auto, cpu, cuda or cuda:N")
-    if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
-        raise RunError(f"device {word}: this machine has {torch.cuda.device_count()} CUDA devices")
-    return word
 
 
 def _nothing_to_do(chosen: Sequence[Trial], place: places.Stores, digests: Mapping[str, str], *, stale: bool) -> bool:

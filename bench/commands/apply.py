@@ -39,13 +39,13 @@ def apply(suite: str, contents: tuple[Path, ...], out: Path, device: str, **opti
     bench apply flexible_solver a.jpg b.jpg --style x.jpg --style waves --weight 0.7 --weight 0.3 -o out/
     bench apply flexible_solver frames/ --style sky.jpg --photo -o film.gif
     """
-    from retable.bench import api
     from retable.bench.apply.applying import ApplyError
     from retable.bench.apply.applying import apply as run
+    from retable.bench.run import machine
     from retable.bench.run.options import RunError
 
     try:
-        made = run(suite, contents, out, device=api.pick_device(device), **options)
+        made = run(suite, contents, out, device=machine.pick_device(device), **options)
     except (ApplyError, RunError) as error:
         raise click.ClickException(str(error)) from None
     trial = made.model.trial

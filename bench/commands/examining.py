@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from retable.bench import api, data
+from retable.bench import data
+from retable.bench.run import machine
 from retable.bench.store import places, reading
 from retable.bench.suite import loader
 
@@ -83,7 +84,7 @@ def _package(name: str, wanted: str) -> Fact:
 def _threads() -> Iterator[Fact]:
     import psutil
 
-    cores = api.cores()
+    cores = machine.cores()
     yield "cores", True, f"{cores} of {os.cpu_count()} for this process: a run starts {cores} workers by default", ""
     share = _cgroup_cores()
     if share is not None:
@@ -161,7 +162,7 @@ def _devices() -> Iterator[Fact]:
         yield f"cuda:{i}", True, f"{card.name}, {card.total_memory / 2**30:.0f} GiB{bf16}", ""
     if count:
         return
-    drivers = [name for name in api.GPU_DRIVERS if Path(name).exists()]
+    drivers = [name for name in machine.GPU_DRIVERS if Path(name).exists()]
     if drivers:
         mend = "a torch build for it: https://pytorch.org/get-started/locally"
         yield "accelerators", False, f"there is a driver ({drivers[0]}) that this torch does not use", mend

@@ -147,10 +147,10 @@ def list_(suite: str | None, as_json: bool) -> None:
 @click.option("--workers", type=click.IntRange(1), help="processes, for the time estimate [default: cores]")
 def plan(selection: Selection, workers: int | None, as_json: bool) -> None:
     """What a run would do: trials to run, done, stale; data needed; estimated time. Runs nothing."""
-    from retable.bench import api
     from retable.bench.commands import listing
+    from retable.bench.run import machine
 
-    found = listing.plan(selection, workers or api.cores())
+    found = listing.plan(selection, workers or machine.cores())
     if as_json:
         _print_json(found)
     else:

@@ -76,14 +76,14 @@ def worker(
     and go back to the queue. Exit code 2: all that waited was planned with other code or packages.
     """
     from retable.bench import api
-    from retable.bench.run import joining
+    from retable.bench.run import joining, machine
     from retable.bench.run.options import RunError
     from retable.bench.store import places
 
     file = api.load_suite(suite)
     try:
         place = places.locate(file.project, tracking, storage)
-        options = replace(api.options_of(workers, ranks, device), checkpoint_seconds=checkpoint_every)
+        options = replace(machine.options_of(workers, ranks, device), checkpoint_seconds=checkpoint_every)
         served = joining.serve(file, place, options, scale=scale, idle=idle, mixed=mixed)
     except RunError as error:
         raise click.ClickException(str(error)) from None

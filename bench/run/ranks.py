@@ -23,7 +23,6 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from retable.bench.run.options import RunError
 from retable.bench.run.orders import Orders
 from retable.bench.store.places import redact
 from retable.bench.suite.plan import Trial
@@ -54,23 +53,6 @@ class Part:
     settings: dict[str, Any]
     trial: str
     seed: int
-
-
-def fits(device: str, workers: int, ranks: int) -> None:
-    """Raises `RunError` where so many processes have no place on this machine."""
-    if not device.startswith("cuda"):
-        return
-    import torch
-
-    first = torch.device(device).index or 0
-    there = torch.cuda.device_count() - first
-    if ranks > there:
-        raise RunError(f"--ranks {ranks} needs as many GPUs from {device} on, and there are {there}")
-    if workers > 1:
-        raise RunError(
-            "--ranks gives every trial GPUs of its own: use --workers 1, and a `bench worker --device cuda:N` more "
-            "for each further group of GPUs"
-        )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from PIL import Image
 from running import Ran, command, curve, finished, statuses
 from together import found
 
-from retable.bench.run import ranks
+from retable.bench.run import machine
 from retable.bench.run.options import RunError
 from retable.bench.task import find_task
 from retable.models.fanet.classification import mirrored
@@ -204,9 +204,9 @@ def test_the_reason_of_the_process_that_failed_is_told(shared: Path, bench: Benc
 
 def test_gpus_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    ranks.fits("cuda", 1, 4)
-    ranks.fits("cuda:2", 1, 2)
+    machine.fits("cuda", 1, 4)
+    machine.fits("cuda:2", 1, 2)
     with pytest.raises(RunError, match="3 needs as many GPUs from cuda:2 on, and there are 2"):
-        ranks.fits("cuda:2", 1, 3)
+        machine.fits("cuda:2", 1, 3)
     with pytest.raises(RunError, match="--workers 1"):
-        ranks.fits("cuda", 2, 2)
+        machine.fits("cuda", 2, 2)

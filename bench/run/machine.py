@@ -1,0 +1,63 @@
+"""What this machine has for trials: cores, devices, and how many workers fit. Light: imports torch only if it must."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from retable.bench.run.options import Options, RunError
+
+
+def options_of(workers: int | None, ranks: int, device: str) -> Options:
+    """Workers, threads and device for this machine; None: as many workers as it has room for. Raises `RunError`."""
+    chosen = pick_device(device)
+    count = (max(1, cores() // ranks) if chosen == "cpu" else 1) if workers is None else workers
+    fits(chosen, count, ranks)
+    return Options(count, max(1, cores() // max(1, count * ranks)), chosen, ranks=ranks)
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+
+
+def pick_device(word: str) -> str:
+    """`auto`, `cpu`, `cuda` or `cuda:N` -> a device that is there. Raises `RunError`."""
+    if word == "cpu":
+        return word
+    if word == "auto" and sys.platform == "linux" and not any(Path(p).exists() for p in GPU_DRIVERS):
+        return "cpu"  # no driver: not worth a second of import to hear it from torch
+    import torch
+
+    if word == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(word)
+    except RuntimeError:
+        raise RunError(f"device '{word}': write auto, cpu, cuda or cuda:N") from None
+    if device.type != "cuda":
+        raise RunError(f"device '{word}': write auto, cpu, cuda or cuda:N")
+    if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
+        raise RunError(f"device {word}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return word
+
+
+def fits(device: str, workers: int, ranks: int) -> None:
+    """Raises `RunError` where so many processes have no place on this machine."""
+    if not device.startswith("cuda"):
+        return
+    import torch
+
+    first = torch.device(device).index or 0
+    there = torch.cuda.device_count() - first
+    if ranks > there:
+        raise RunError(f"--ranks {ranks} needs as many GPUs from {device} on, and there are {there}")
+    if workers > 1:
+        raise RunError(
+            "--ranks gives every trial GPUs of its own: use --workers 1, and a `bench worker --device cuda:N` more "
+            "for each further group of GPUs"
+        )
