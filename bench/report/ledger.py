@@ -2,7 +2,7 @@
 suite and code still are what was run.
 
 It is made from the records that reports leave beside their pages, so a fresh clone shows it without a store, and it
-costs the same however many trials were run. Imports neither torch nor MLflow nor matplotlib.
+costs the same however many trials were run. Imports nothing that computes, stores or draws.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 
 from retable.bench.files import write as write_file
 from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS
-from retable.bench.report.markdown import escape, slug
+from retable.bench.numbers import duration
+from retable.bench.report.github import escape, slug
 from retable.bench.report.record import VERSION, digest
 from retable.bench.store import status
 from retable.bench.suite import loader, plan
@@ -245,8 +246,7 @@ def _section(entry: Entry) -> list[str]:
     assert record is not None
     page = f"{own.suite}/{entry.scale}.md"
     states = ", ".join(f"{n} {s}" for s, n in record["states"].items())
-    hours = record["seconds"] / 3600
-    spent = f"{hours:.1f} h" if hours >= 1 else f"{record['seconds'] / 60:.0f} min"
+    spent, ended = duration(record["seconds"]), record["ended"][:16].replace("T", " ")
     lines = ["| | in the paper | what | cells | came out | stale |", "|---|---|---|---:|---|---|"]
     for row in entry.rows:
         anchor = slug(row.name if row.kind == "claim" else f"{row.name}: {row.title}")
@@ -260,7 +260,7 @@ def _section(entry: Entry) -> list[str]:
         )
     return [
         f"## {escape(own.paper.title)}: `{entry.scale}`",
-        f"[The report]({page}). {states}; {spent} of computing, ended {record['ended'][:16].replace('T', ' ')} UTC"
+        f"[The report]({page}). {states}; {spent} of computing, ended {ended} UTC"
         + (f", on {escape(record['hardware'])}." if record["hardware"] else "."),
         "\n".join(lines),
         *_left_out(entry),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
 from retable.bench.numbers import Number
 from retable.bench.report.figures import Drawn
+from retable.bench.report.github import attribute, clip, escape, fold, grid, slug
 from retable.bench.report.page import Page
 from retable.bench.report.tables import Built, Entry, Footnotes, selection_lines, short_ours, tie_rule
 
@@ -64,17 +64,17 @@ def _summary(page: Page) -> str:
         return ""
     rows = []
     for verdict in page.verdicts:
-        quote = _clip(verdict.claim.quote, 120)
+        quote = clip(verdict.claim.quote, 120)
         name = f"[{escape(quote)}](#{slug(verdict.name)})"
         name += f"<br><sub>{escape(verdict.name)}</sub>" if page.said_twice(verdict) else ""
-        rows.append([name, f"{SYMBOLS[verdict.word]}&nbsp;{_glue(verdict.label)}", escape(_clip(verdict.basis, 170))])
+        rows.append([name, f"{SYMBOLS[verdict.word]}&nbsp;{_glue(verdict.label)}", escape(clip(verdict.basis, 170))])
     used = [w for w in WORDS if any(v.word == w for v in page.verdicts)]
     legend = "; ".join(f"{SYMBOLS[w]} *{w}*: {MEANINGS[w]}" for w in used)
     return "\n\n".join(
         [
             "## What was reproduced",
             f"Of {len(page.verdicts)} claims: {page.tally}.",
-            _rows(["The paper says", "Our runs say", "Judged by"], rows, "lll"),
+            grid(["The paper says", "Our runs say", "Judged by"], rows, "lll"),
             f"<sub>{legend}.</sub>" + (f"\n\n> {page.caution}" if page.caution else ""),
             *([f"{escape(page.slips)} [Details](#{slug(AGREE)})."] if page.slips else []),
         ]
@@ -93,7 +93,7 @@ def _picture(drawn: Drawn, folder: str) -> str:
     picture = drawn.picture
     if picture is None:
         return f"> *Not drawn.* {escape(drawn.problem)}"
-    return f'<img src="{folder}/{picture.file}" width="{picture.width}" alt="{_attribute(picture.alt)}">'
+    return f'<img src="{folder}/{picture.file}" width="{picture.width}" alt="{attribute(picture.alt)}">'
 
 
 def _caption(drawn: Drawn) -> str:
@@ -155,7 +155,7 @@ def _table(page: Page, built: Built) -> str:
     if built.problem:
         parts.append(f"> Not run at scale `{page.scale}`: {escape(built.problem)}")
     shown = not built.problem or bool(built.with_published)  # without a number at all, the line above says it
-    parts += [_rows(head, rows, align)] if shown else []
+    parts += [grid(head, rows, align)] if shown else []
     said = [f"Ours: mean ± standard deviation over {built.n} seeds."] if built.n > 1 else []
     said += ["Ours: one seed."] if built.n == 1 else []
     said += [escape(table.note)] if table.note else []
@@ -198,9 +198,9 @@ def _selection(built: Built) -> list[str]:
         return []
     first = next(c for choices in built.selections.values() for c in choices)
     rows = [[escape(s) for s in (x.row, x.chosen, x.value, x.ties, x.spread, x.lost)] for x in lines]
-    body = _rows(["", "chosen", first.metric, "ties with it", "highest / lowest", "lost cells"], rows, "llrlrl")
+    body = grid(["", "chosen", first.metric, "ties with it", "highest / lowest", "lost cells"], rows, "llrlrl")
     title = f"How the best cell over {', '.join(first.over)} was chosen: ties and spread"
-    return [f"<details><summary>{escape(title)}</summary>\n\n{body}\n\n{tie_rule(built)}\n\n</details>"]
+    return [fold(escape(title), f"{body}\n\n{tie_rule(built)}")]
 
 
 def _claim(verdict: Verdict) -> str:
@@ -218,11 +218,11 @@ def _claim(verdict: Verdict) -> str:
             [escape(j.comparison.label), escape(j.comparison.numbers), escape(j.shown), j.outcome]
             for j in verdict.judged[:MOST_COMPARISONS]
         ]
-        body = _rows(["statement", "values", "difference or ratio", "says"], rows, "llll")
+        body = grid(["statement", "values", "difference or ratio", "says"], rows, "llll")
         rest = len(verdict.judged) - len(rows)
         more = f"\n\nand {rest} more that hold at least as well." if rest else ""
         title = f"{len(verdict.judged)} comparisons, the worst first"
-        parts.append(f"<details><summary>{title}</summary>\n\n{body}{more}\n\n</details>")
+        parts.append(fold(title, body + more))
     elif verdict.judged:
         parts.append(f"{escape(capital(verdict.judged[0].comparison.numbers))}.")
     return "\n\n".join(parts)
@@ -237,19 +237,19 @@ def _consistency(page: Page) -> str:
         says = "agree" if finding.agrees else "**disagree**"
         words = finding.words + (f". {capital(finding.support)}" if finding.support else "")
         rows.append([escape(finding.about), says, escape(words)])
-    return "\n\n".join([escape(page.slips), _rows(["quantity", "values", "as published"], rows, "lll")])
+    return "\n\n".join([escape(page.slips), grid(["quantity", "values", "as published"], rows, "lll")])
 
 
 def _provenance(page: Page) -> str:
     rows = [[escape(fact.name), escape(fact.value)] for fact in page.facts]
     parts = ["## Where the numbers come from"]
     if rows:
-        parts.append(_rows(["", ""], rows, "ll"))
+        parts.append(grid(["", ""], rows, "ll"))
     runs = [[escape(d.name), escape(d.task), escape(d.size), escape(d.varied), escape(d.about)] for d in page.declared]
     if runs:
-        parts.append(_rows(["experiment", "task", "size", "varied", "about"], runs, "lllll"))
+        parts.append(grid(["experiment", "task", "size", "varied", "about"], runs, "lllll"))
         fixed = "\n".join(f"- {escape(d.name)}: {escape(d.fixed)}" for d in page.declared if d.fixed)
-        parts.append(f"<details><summary>Fixed settings</summary>\n\n{fixed}\n\n</details>")
+        parts.append(fold("Fixed settings", fixed))
     return "\n\n".join(parts) if len(parts) > 1 else ""
 
 
@@ -257,10 +257,10 @@ def _missing(page: Page) -> str:
     parts = ["## What is missing"]
     if page.trouble:
         rows = [[escape(t.experiment), escape(t.cell), t.seed, escape(t.what)] for t in page.trouble]
-        body = _rows(["experiment", "cell", "seed", "what"], rows, "llrl")
+        body = grid(["experiment", "cell", "seed", "what"], rows, "llrl")
         if len(rows) > FOLD_ABOVE:
             title = f"{len(rows)} trials that diverged, failed, are stale or were not run"
-            body = f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
+            body = fold(title, body)
         parts.append(body)
     else:
         parts.append("Nothing: every trial of this scale finished, with the code as it stands.")
@@ -275,31 +275,3 @@ def _again(page: Page) -> str:
     return (
         f"## Again\n\n```sh\n{body}\n```\n\nThe first trains what is missing; the second writes this page from MLflow."
     )
-
-
-def _rows(head: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
-    marks = {"l": "---", "r": "---:", "c": ":---:"}
-    lines = [head, [marks[a] for a in align], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _clip(words: str, most: int) -> str:
-    words = " ".join(words.split())
-    return words if len(words) <= most else words[: most - 1].rsplit(" ", 1)[0] + " …"
-
-
-def escape(words: str) -> str:
-    """Plain words as Markdown: nothing in them is markup, and they stay on one line."""
-    words = " ".join(str(words).split())
-    words = re.sub(r"([\\`*\[\]|~$])", r"\\\1", words)
-    words = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", words)
-
-
-def _attribute(words: str) -> str:
-    return words.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-
-
-def slug(heading: str) -> str:
-    """The anchor that GitHub gives a heading."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

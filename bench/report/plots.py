@@ -236,51 +236,88 @@ def _every_value(panels: Lines, log: bool) -> Array:
     return np.array([v for v in found if math.isfinite(v) and (v > 0 or not log)])
 
 
+@dataclass(frozen=True)
+class _Setting:
+    """The setting along an axis: the text of each of its values -> where it stands."""
+
+    name: str
+    at: Mapping[str, float]
+    labels: Mapping[str, str]
+    numeric: bool
+
+    def of(self, point: Point) -> float:
+        return self.at[text(point.x)]
+
+    def spread(self) -> bool:
+        """Whether its values are so far apart that their axis is logarithmic."""
+        places = list(self.at.values())
+        return self.numeric and places[0] > 0 and places[-1] / places[0] >= 8
+
+
+def _setting(panels: Lines, name: str, labels: Mapping[str, str]) -> _Setting:
+    """Numbers stand where they are, ascending; words one after the other as they come."""
+    values = list({text(p.x): p.x for _, several in panels for _, _, points in several for p in points}.values())
+    numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    at = {text(v): float(v) for v in sorted(values)} if numeric else {text(v): float(i) for i, v in enumerate(values)}
+    return _Setting(name, at, {v: labels.get(v, v) for v in at}, numeric)
+
+
 def lines(panels: Lines, x: str, labels: Mapping[str, str], axis: str, log: bool, wrap: int) -> Drawing:
     """Means joined by lines along a setting, with intervals and seeds; one legend."""
     legend = any(label for _, several in panels for label, _, _ in several)
     figure, frames = _frames(len(panels), wrap, 3.6 if len(panels) == 1 else 2.7, legend)
-    xs = list({text(p.x): p.x for _, several in panels for _, _, points in several for p in points}.values())
-    numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in xs)
-    xs = sorted(xs) if numeric else xs
-    where = {text(v): float(v) if numeric else float(i) for i, v in enumerate(xs)}
+    setting = _setting(panels, x, labels)
     handles: dict[str, Any] = {}
     for frame, (title, several) in zip(frames, panels, strict=True):
         frame.set_title(title)
-        if numeric and xs[0] > 0 and xs[-1] / xs[0] >= 8:
-            frame.set_xscale("log")
-        frame.set_xticks([where[text(v)] for v in xs], [labels.get(text(v), text(v)) for v in xs])
-        frame.xaxis.set_minor_locator(NullLocator())
-        frame.set_xlabel(x)
-        frame.margins(x=0.06)
+        _setting_axis(frame, setting)
         for label, pen, points in several:
             drawn = [p for p in points if p.values]
-            means = [_interval(p.values) for p in drawn]
-            at = [where[text(p.x)] for p in drawn]
-            handle = frame.errorbar(
-                at, [m for m, _ in means], [h for _, h in means], color=pen.colour, linestyle=pen.dash,
-                marker=pen.marker, markersize=5.5, elinewidth=1.4, markeredgecolor=style.PAPER,
-                markeredgewidth=0.6, zorder=3,
-            )  # fmt: skip
-            for p, position in zip(drawn, at, strict=True):
-                if len(p.values) > 1:
-                    beside = offset_copy(frame.transData, figure, x=6, units="points")
-                    at_x = [position] * len(p.values)
-                    frame.plot(at_x, p.values, ".", color=pen.colour, alpha=0.55, markersize=3.5, transform=beside)
+            handle = _line(figure, frame, pen, drawn, setting)
             if label and drawn:
                 handles.setdefault(label, handle)
     _value_axis(frames, _every_value(panels, log), axis, log)
     for frame, (_, several) in zip(frames, panels, strict=True):
         for _, pen, points in several:
-            for p in points:
-                if not p.values:
-                    frame.annotate(
-                        _brief(p.lost or "not run", 20), (where[text(p.x)], 1), xycoords=("data", "axes fraction"),
-                        ha="center", va="top", rotation=90, fontsize=7, color=pen.colour,
-                    )  # fmt: skip
+            _say_lost(frame, pen, points, setting)
     if handles:
         figure.legend(list(handles.values()), list(handles), loc="outside right upper")
     return figure
+
+
+def _setting_axis(frame: Frame, setting: _Setting) -> None:
+    if setting.spread():
+        frame.set_xscale("log")
+    frame.set_xticks(list(setting.at.values()), list(setting.labels.values()))
+    frame.xaxis.set_minor_locator(NullLocator())
+    frame.set_xlabel(setting.name)
+    frame.margins(x=0.06)
+
+
+def _line(figure: Drawing, frame: Frame, pen: Pen, points: Sequence[Point], setting: _Setting) -> Any:
+    """Means with their intervals, and each seed as a small dot beside its mean; returns the legend's handle."""
+    means = [_interval(p.values) for p in points]
+    handle = frame.errorbar(
+        [setting.of(p) for p in points], [m for m, _ in means], [h for _, h in means], color=pen.colour,
+        linestyle=pen.dash, marker=pen.marker, markersize=5.5, elinewidth=1.4, markeredgecolor=style.PAPER,
+        markeredgewidth=0.6, zorder=3,
+    )  # fmt: skip
+    for p in points:
+        if len(p.values) > 1:
+            beside = offset_copy(frame.transData, figure, x=6, units="points")
+            at_x = [setting.of(p)] * len(p.values)
+            frame.plot(at_x, p.values, ".", color=pen.colour, alpha=0.55, markersize=3.5, transform=beside)
+    return handle
+
+
+def _say_lost(frame: Frame, pen: Pen, points: Sequence[Point], setting: _Setting) -> None:
+    """Where there is no value, the reason at the top of the frame."""
+    for p in points:
+        if not p.values:
+            frame.annotate(
+                _brief(p.lost or "not run", 20), (setting.of(p), 1), xycoords=("data", "axes fraction"),
+                ha="center", va="top", rotation=90, fontsize=7, color=pen.colour,
+            )  # fmt: skip
 
 
 def dots(panels: Lines, x: str, labels: Mapping[str, str], axis: str, log: bool, wrap: int) -> Drawing:
@@ -293,29 +330,13 @@ def dots(panels: Lines, x: str, labels: Mapping[str, str], axis: str, log: bool,
     step = 0.64 / max(1, len(colours))
     for frame, (title, several) in zip(frames, panels, strict=True):
         frame.set_title(title)
-        frame.set_yticks(range(len(names)), [labels.get(n, n) for n in names])
-        frame.set_ylim(len(names) - 0.5, -0.5)
-        frame.tick_params(axis="y", length=0)
-        frame.spines["left"].set_visible(False)
+        _rows_axis(frame, [labels.get(n, n) for n in names])
         for label, pen, points in several:
+            beside = (colours.index(label) - (len(colours) - 1) / 2) * step
             for p in points:
-                y = names.index(text(p.x)) + (colours.index(label) - (len(colours) - 1) / 2) * step
-                if not p.values:
-                    frame.annotate(
-                        _brief(p.lost or "not run", 40), (0.985, y), xycoords=("axes fraction", "data"), ha="right",
-                        va="center", fontsize=7.5, color=style.BAD,
-                    )  # fmt: skip
-                    continue
-                middle, half = _interval(p.values)
-                if len(p.values) > 1:
-                    under = offset_copy(frame.transData, figure, y=-6, units="points")
-                    at_y = [y] * len(p.values)
-                    frame.plot(p.values, at_y, ".", color=pen.colour, alpha=0.55, markersize=4, transform=under)
-                handle = frame.errorbar(
-                    middle, y, xerr=half or None, color=pen.colour, marker=pen.marker, linestyle="", markersize=6.5,
-                    elinewidth=1.6, markeredgecolor=style.PAPER, markeredgewidth=0.6, zorder=3,
-                )  # fmt: skip
-                handles.setdefault(label, handle)
+                handle = _dot(figure, frame, pen, p, names.index(text(p.x)) + beside)
+                if handle is not None:
+                    handles.setdefault(label, handle)
     _value_axis(frames, _every_value(panels, log), axis, log, along="x")
     for frame in frames:
         if _first_column(frame):
@@ -323,3 +344,29 @@ def dots(panels: Lines, x: str, labels: Mapping[str, str], axis: str, log: bool,
     if len(colours) > 1:
         figure.legend(list(handles.values()), list(handles), loc="outside right upper")
     return figure
+
+
+def _rows_axis(frame: Frame, labels: Sequence[str]) -> None:
+    frame.set_yticks(range(len(labels)), labels)
+    frame.set_ylim(len(labels) - 0.5, -0.5)
+    frame.tick_params(axis="y", length=0)
+    frame.spines["left"].set_visible(False)
+
+
+def _dot(figure: Drawing, frame: Frame, pen: Pen, point: Point, y: float) -> Any:
+    """A mean with its interval and its seeds below; returns the legend's handle, or None where no seed has a value."""
+    if not point.values:
+        frame.annotate(
+            _brief(point.lost or "not run", 40), (0.985, y), xycoords=("axes fraction", "data"), ha="right",
+            va="center", fontsize=7.5, color=style.BAD,
+        )  # fmt: skip
+        return None
+    middle, half = _interval(point.values)
+    if len(point.values) > 1:
+        under = offset_copy(frame.transData, figure, y=-6, units="points")
+        at_y = [y] * len(point.values)
+        frame.plot(point.values, at_y, ".", color=pen.colour, alpha=0.55, markersize=4, transform=under)
+    return frame.errorbar(
+        middle, y, xerr=half or None, color=pen.colour, marker=pen.marker, linestyle="", markersize=6.5,
+        elinewidth=1.6, markeredgecolor=style.PAPER, markeredgewidth=0.6, zorder=3,
+    )  # fmt: skip

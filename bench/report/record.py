@@ -1,19 +1,23 @@
-"""What a report found, as data: the line that the ledger keeps of it. Written beside the page as `<scale>.json`."""
+"""What a report found, as data: the line that the ledger keeps of it. Written beside the page as `<scale>.json`.
+
+The ledger reads these without a report being made, so nothing here may draw.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retable.bench.judging import views
 from retable.bench.judging.views import Book, Trial
-from retable.bench.report.page import Page
 from retable.bench.suite.schema import Table, View
 
+if TYPE_CHECKING:
+    from retable.bench.report.page import Page
+
 VERSION = 1
-KINDS = ("table", "figure", "claim")
 
 
 def render(page: Page) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,3 +112,21 @@ def test_records_are_plain_json_without_nan(project: Path, bench: Bench) -> None
     assert bench("run", "toy", "--workers", "1", "--where", "experiment=grid").code == 0
     record = json.loads((project / "reports" / "toy" / "quick.json").read_text(), parse_constant=pytest.fail)
     assert record["states"]["finished"] == 16
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import retable.bench.report.ledger",
+        "import sys; sys.argv = ['bench', 'status']\n"
+        "from retable.bench.commands.main import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code",
+    ],
+    ids=["import", "bench status"],
+)
+def test_the_ledger_loads_nothing_that_computes_stores_or_draws(project: Path, script: str) -> None:
+    heavy = ("torch", "mlflow", "matplotlib", "seaborn", "optuna", "jinja2")
+    told = f"\nimport sys\nprint('HEAVY', sorted(set({heavy!r}) & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", script + told], capture_output=True, text=True, check=True)
+    assert ran.stdout.rstrip().endswith("HEAVY []"), ran.stdout[-300:]

@@ -16,7 +16,7 @@ from report_sample import HERE, results, suite_with, troubled
 
 from retable.bench import report
 from retable.bench.report import latex
-from retable.bench.report.markdown import slug
+from retable.bench.report.github import slug
 
 
 @pytest.fixture(scope="module")
