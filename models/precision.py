@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 
@@ -23,3 +24,8 @@ def computation_dtype(precision: Precision, device: str) -> torch.dtype:
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies in bfloat16 (AVX512-BF16 or AMX); without it bfloat16 is slower than float32."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def facts(dtype: torch.dtype, loss_network: Mapping[str, Any]) -> dict[str, Any]:
+    """What the losses of a task depend on beside its settings (`Task.facts`): the type used and the loss network."""
+    return {"precision_used": "bf16" if dtype == torch.bfloat16 else "fp32", "loss_network": dict(loss_network)}

@@ -123,12 +123,27 @@ def circles(edges: dict[str, set[str]]) -> list[list[str]]:
     return found
 
 
+def families(edges: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The same graph between whole rooms and families: two packages must not need each other either."""
+
+    def owner(module: str) -> str:
+        return ".".join(module.split(".")[:3]) if module.startswith(f"{PAPERS}.") else room(module)
+
+    found: dict[str, set[str]] = {}
+    for module, targets in edges.items():
+        if module not in (PAPERS, "retable"):
+            found.setdefault(owner(module), set()).update(owner(t) for t in targets)
+    return {name: targets - {name} for name, targets in found.items()}
+
+
 def test_rooms_import_only_from_rooms_above_them() -> None:
     assert upward(graph(ROOT)) == []
 
 
 def test_nothing_imports_itself_in_a_circle() -> None:
-    assert circles(graph(ROOT)) == []
+    edges = graph(ROOT)
+    assert circles(edges) == []
+    assert circles(families(edges)) == []
 
 
 @pytest.mark.parametrize(
@@ -140,6 +155,11 @@ def test_nothing_imports_itself_in_a_circle() -> None:
         ("bench/numbers.py", "from retable.models import optimizers", upward),
         ("bench/store/places.py", "def f():\n    from retable.bench.store import client", circles),
         ("models/perceptual.py", "from retable.models.fast_style import task", circles),
+        (
+            "models/stylizers/transforms.py",
+            "from retable.models.unrolled import warping",
+            lambda e: circles(families(e)),
+        ),
     ],
 )
 def test_an_import_the_wrong_way_is_seen(tmp_path: Path, file: str, line: str, caught: object) -> None:

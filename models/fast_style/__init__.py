@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from retable.bench.data import FOLDER_PREFIX, photos, styles
 from retable.bench.task import Metric, Settings, TaskSpec, did_you_mean
 from retable.models.optimizers import OptimizerName
+from retable.models.settings import finite
 
 Weights = Literal["file", "torchvision"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -77,11 +78,7 @@ class FastStyle(Settings):
     preview: PhotoName = Field(default="chelsea", description="photograph that is stylised at the end")
     preview_size: int = Field(default=384, ge=32, le=2048, description="its longer side in pixels")
 
-    @model_validator(mode="after")
-    def _finite(self) -> FastStyle:
-        if self.data == "photos" and self.images == 0:
-            raise ValueError("images: give a number above 0 with data 'photos', of which there are endless crops")
-        return self
+    _finite = model_validator(mode="after")(finite)
 
 
 class Reconstruction(Settings):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from retable.bench.data import photos, styles
 from retable.bench.task import Context, Evaluation, State
-from retable.models import optimizers
+from retable.models import optimizers, precision
 from retable.models.fast_style import FastStyle, data
 from retable.models.fast_style.network import TransformNet
 from retable.models.perceptual import content_loss, style_loss
@@ -63,8 +63,7 @@ class FastStyleTask:
     @property
     def facts(self) -> dict[str, Any]:
         """What the losses depend on beside the settings."""
-        name = "bf16" if self.dtype == torch.bfloat16 else "fp32"
-        return {"precision_used": name, "loss_network": self.vgg.network.as_dict()}
+        return precision.facts(self.dtype, self.vgg.network.as_dict())
 
     def step(self, index: int) -> Mapping[str, Tensor]:
         """One batch of section 2; losses of the batch before the update, as the base code reports them."""

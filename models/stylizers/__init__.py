@@ -12,7 +12,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from retable.bench.task import Metric, Settings, TaskSpec
-from retable.models.unrolled import PICTURE, TIME, Data, Pair, Precision, Weights, loss_network_data, pair_data
+from retable.models.settings import finite
+from retable.models.transfer import PICTURE, TIME, Data, Pair, Precision, Weights, loss_network_data, pair_data
 
 
 class Trained(Settings):
@@ -28,11 +29,7 @@ class Trained(Settings):
     lr_decay: float = Field(default=0.0, ge=0, description="learning rate at step t: lr / (1 + lr_decay t)")
     precision: Precision = "auto"
 
-    @model_validator(mode="after")
-    def _finite(self) -> Trained:
-        if self.data == "photos" and self.images == 0:
-            raise ValueError("images: give a number above 0 with data 'photos', of which there are endless crops")
-        return self
+    _finite = model_validator(mode="after")(finite)
 
 
 class Decoder(Trained):

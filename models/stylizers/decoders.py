@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from retable.models.perceptual import Source, Vgg
-from retable.models.unrolled.objective import unit_factors
+from retable.models.transfer.objective import unit_factors
 
 LEVELS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CHANNELS = (64, 128, 256, 512, 512)

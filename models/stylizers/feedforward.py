@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from retable.models.stylizers.decoders import LEVELS, Encoder, pooling_places
 from retable.models.stylizers.transforms import adain, wct
-from retable.models.unrolled.filtering import conjugate_gradients
-from retable.models.unrolled.matting import Laplacian, laplacian
+from retable.models.transfer.filtering import conjugate_gradients
+from retable.models.transfer.matting import Laplacian, laplacian
 
 SMOOTHING = 0.9999
 """alpha of Li et al. 2018, equation 8 (beta in their code): how much the smoothing outweighs the stylised image."""

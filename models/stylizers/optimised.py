@@ -14,9 +14,9 @@ from torch import Tensor
 
 from retable.bench.task import Context, Evaluation, State
 from retable.models.stylizers import DeepPhoto, Optimised
-from retable.models.unrolled.matting import Laplacian, laplacian
-from retable.models.unrolled.objective import Objective, Target, beyond_range
-from retable.models.unrolled.pictures import evaluation, objective_of, pair_of
+from retable.models.transfer.matting import Laplacian, laplacian
+from retable.models.transfer.objective import Objective, Target, beyond_range
+from retable.models.transfer.pictures import evaluation, objective_of, pair_of
 
 HISTORY = 20
 """Pairs of steps and gradients that L-BFGS keeps."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from retable.bench.task import Context, State
 from retable.models.stylizers import FeedForward, feedforward
 from retable.models.stylizers.training import encoder_of, trained
-from retable.models.unrolled.pictures import PairTask, needed
+from retable.models.transfer.pictures import PairTask, needed
 
 Stylise = Callable[[Tensor, Tensor], Tensor]
 """Content and style [1, 3, H, W] in [0, 1] -> stylised [1, 3, H, W], not clipped."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from retable.bench.task import Context, Evaluation, State
 from retable.models.stylizers import SuperResolution
-from retable.models.unrolled import data
+from retable.models.transfer import data
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Of RGB, ITU-R BT.601."""

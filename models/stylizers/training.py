@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from retable.bench.task import Context, Evaluation, State
+from retable.models import precision
 from retable.models.precision import computation_dtype
 from retable.models.stylizers import Decoder as Settings
 from retable.models.stylizers import transforms
 from retable.models.stylizers.decoders import LEVELS, Decoder, Encoder, encoder, pooling_places
-from retable.models.unrolled import data
+from retable.models.transfer import data
 
 
 class DecoderTask:
@@ -35,8 +36,7 @@ class DecoderTask:
     @property
     def facts(self) -> dict[str, Any]:
         """What the losses depend on beside the settings."""
-        name = "bf16" if self.dtype == torch.bfloat16 else "fp32"
-        return {"precision_used": name, "loss_network": self.vgg.network.as_dict()}
+        return precision.facts(self.dtype, self.vgg.network.as_dict())
 
     def step(self, index: int) -> Mapping[str, Tensor]:
         """One batch; the loss before the update."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from retable.bench.task import Context, Evaluation, State
+from retable.models import precision
 from retable.models.perceptual import total_variation
 from retable.models.precision import computation_dtype
 from retable.models.stytr2 import TAPS, Training, data, measures, objective, schedules
@@ -68,8 +69,7 @@ class TrainingTask:
     @property
     def facts(self) -> dict[str, Any]:
         """What the losses depend on beside the settings."""
-        name = "bf16" if self.dtype == torch.bfloat16 else "fp32"
-        return {"precision_used": name, "loss_network": self.vgg.network.as_dict()}
+        return precision.facts(self.dtype, self.vgg.network.as_dict())
 
     def step(self, index: int) -> Mapping[str, Tensor]:
         """One batch of equation 12. Where a validation is due it comes first: its values are those before the step."""

@@ -10,28 +10,24 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from retable.bench.data import FOLDER_PREFIX, photos, styles, video
+from retable.bench.data import video
 from retable.bench.task import Metric, Settings, TaskSpec, did_you_mean
-
-Weights = Literal["file", "torchvision"]
-Precision = Literal["auto", "fp32", "bf16"]
-Image = Annotated[str, AfterValidator(lambda name: _image(name))]
-SIDE = 17
-"""Least pixels a side: what four halvings of the solver and of the loss network allow."""
-
-
-def _image(name: str) -> str:
-    known = (*photos.PHOTOS, *styles.NAMES)
-    if name in known or name.removeprefix(FOLDER_PREFIX) not in ("", name):
-        return name
-    raise ValueError(f"unknown image '{name}'{did_you_mean(name, known)}, or {FOLDER_PREFIX}PATH of a file")
-
-
-def _set(name: str) -> str:
-    if name in ("photos", "coco2014") or name.removeprefix(FOLDER_PREFIX) not in ("", name):
-        return name
-    words = ("photos", "coco2014", f"{FOLDER_PREFIX}PATH")
-    raise ValueError(f"unknown data '{name}'{did_you_mean(name, words)}")
+from retable.models.settings import finite
+from retable.models.transfer import (
+    PICTURE,
+    SIDE,
+    TIME,
+    Data,
+    Image,
+    Measured,
+    Pair,
+    Precision,
+    Resolution,
+    Weights,
+    loss_network_data,
+    pair_data,
+    pixels,
+)
 
 
 def _scene(name: str) -> str:
@@ -40,36 +36,10 @@ def _scene(name: str) -> str:
     raise ValueError(f"unknown scene '{name}'{did_you_mean(name, video.SCENES)}, or sintel:SCENE")
 
 
-def pixels(resolution: str) -> tuple[int, int]:
-    """Height and width of "256x128", which is wide."""
-    width, height = resolution.split("x")
-    return int(height), int(width)
-
-
-def _resolution(word: str) -> str:
-    parts = word.split("x")
-    if len(parts) != 2 or not all(p.isdecimal() and SIDE <= int(p) <= 4096 for p in parts):
-        raise ValueError(f"'{word}' is no width x height in pixels like 256x128, both sides {SIDE} to 4096")
-    return word
-
-
-Data = Annotated[str, AfterValidator(_set)]
-Resolution = Annotated[str, AfterValidator(_resolution), Field(description="pixels, width x height")]
 SceneName = Annotated[str, AfterValidator(_scene)]
-
-
 Scales = Annotated[str, Field(pattern=r"^(none|1?2?3?4?5?)$", min_length=1)]
 Layout = Literal["mixed", "halves", "disc"]
 Solving = Literal["graph_filter", "conjugate_gradients"]
-
-
-class Measured(Settings):
-    """How L_TV is measured: equation 1 with the weights of section 5.1."""
-
-    content_weight: float = Field(default=0.02, ge=0, description="lambda_c of conv4_2")
-    variation_weight: float = Field(default=0.3, ge=0, description="lambda_TV, of the mean absolute difference")
-    alpha_floor: float = Field(default=0.0, ge=0, description="least alpha; 0: a dark style's loss is unbounded")
-    weights: Weights = Field(default="file", description="loss network: the file that ships, or torchvision's VGG-19")
 
 
 class Unrolled(Measured):
@@ -119,24 +89,7 @@ class Unrolled(Measured):
     preview_style: Image = "mosaic"
     preview_size: int = Field(default=256, ge=SIDE, le=2048, description="pixels a side of the preview")
 
-    @model_validator(mode="after")
-    def _finite(self) -> Unrolled:
-        if self.data == "photos" and self.images == 0:
-            raise ValueError("images: give a number above 0 with data 'photos', of which there are endless crops")
-        return self
-
-
-class Pair(Measured):
-    """A content and a style to stylise it by."""
-
-    content: Image = "chelsea"
-    style: Image = "mosaic"
-    resolution: Resolution = "256x256"
-
-    @property
-    def pixels(self) -> tuple[int, int]:
-        """Height and width."""
-        return pixels(self.resolution)
+    _finite = model_validator(mode="after")(finite)
 
 
 class Restructured(Pair):
@@ -229,37 +182,14 @@ class Timed(Settings):
         return self
 
 
-def loss_network_data(weights: Weights) -> str:
-    """The name in `retable.bench.data` of the loss network's weights."""
-    return "vgg16" if weights == "file" else "vgg19_torchvision"
-
-
 def _unrolled_data(s: Unrolled) -> list[str]:
     return sorted({s.data, "photos", "styles", loss_network_data(s.weights)})
-
-
-def pair_data(s: Measured) -> list[str]:
-    """What a task that stylises named pictures reads."""
-    return sorted({"photos", "styles", loss_network_data(s.weights)})
 
 
 def _film_data(s: Film) -> list[str]:
     film = "video" if s.scene in video.SCENES else "sintel"
     return sorted({film, "photos", "styles", loss_network_data(s.weights)})
 
-
-PICTURE = {
-    "loss/total": Metric("L_TV of section 5.1: content, style and total variation"),
-    "loss/content": Metric("content term with its weight"),
-    "loss/style": Metric("style terms, divided by alpha"),
-    "loss/variation": Metric("total variation with its weight"),
-    **{f"style/scale{s}": Metric(f"style term of conv{s}_1, divided by alpha") for s in range(1, 6)},
-    "quality/affine": Metric("Tr(X^T L X) a pixel and channel, L the content's matting Laplacian; low: photorealistic"),
-    "quality/ssim": Metric("structural similarity of result and content, grey", "higher"),
-}
-"""What every method's picture is measured by."""
-
-TIME = {"time/stylise": Metric("one picture, style measured and all", unit="s")}
 
 TASKS = [
     TaskSpec(

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from retable.bench.task import Request, State
 from retable.models.stylizers.superresolution import bicubic, luminance
-from retable.models.unrolled import SIDE, data
+from retable.models.transfer import SIDE, data
+from retable.models.transfer.style import Region
 from retable.models.unrolled.proximal import (
     Proximal,
     compose,
@@ -25,7 +26,6 @@ from retable.models.unrolled.proximal import (
     temporal,
 )
 from retable.models.unrolled.solving import Restructurable
-from retable.models.unrolled.style import Region
 from retable.models.unrolled.textures import grey
 from retable.models.unrolled.warping import consistent, estimated, warp
 

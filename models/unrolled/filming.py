@@ -17,8 +17,9 @@ from retable.bench.data import sintel, video
 from retable.bench.data.video import Clip
 from retable.bench.task import Context, Evaluation, State
 from retable.models.stylizers.pictures import stylizer
-from retable.models.unrolled import Film, data
-from retable.models.unrolled.pictures import needed
+from retable.models.transfer import data
+from retable.models.transfer.pictures import needed
+from retable.models.unrolled import Film
 from retable.models.unrolled.proximal import Proximal, compose, photorealism, temporal
 from retable.models.unrolled.solving import Restructurable
 from retable.models.unrolled.warping import consistent, estimated, flicker, temporal_error, warp

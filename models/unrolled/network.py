@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from retable.models.unrolled.style import CHANNELS, SCALES, Region, at_scale, gram
+from retable.models.transfer.style import CHANNELS, SCALES, Region, at_scale, gram
 
 Nonlinearity = Literal["heaviside", "relu"]
 Backward = Literal["separate", "shared"]

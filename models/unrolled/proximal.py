@@ -16,9 +16,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from retable.models.unrolled import matting
-from retable.models.unrolled.filtering import chebyshev_order, conjugate_gradients, graph_filter
-from retable.models.unrolled.matting import Laplacian, laplacian
+from retable.models.transfer import matting
+from retable.models.transfer.filtering import chebyshev_order, conjugate_gradients, graph_filter
+from retable.models.transfer.matting import Laplacian, laplacian
 
 Proximal = Callable[[Tensor], Tensor]
 Method = Literal["graph_filter", "conjugate_gradients"]

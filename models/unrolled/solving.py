@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from retable.bench.task import Context, State
-from retable.models.unrolled import Layout, Restructured, data
-from retable.models.unrolled.objective import loss_network
-from retable.models.unrolled.pictures import PairTask, needed
+from retable.models.transfer import data
+from retable.models.transfer.objective import loss_network
+from retable.models.transfer.pictures import PairTask, needed
+from retable.models.transfer.style import SCALES, Region, everywhere, regions, style_of
+from retable.models.unrolled import Layout, Restructured
 from retable.models.unrolled.proximal import Proximal, photorealism
-from retable.models.unrolled.style import SCALES, Region, everywhere, regions, style_of
 from retable.models.unrolled.training import solver_of
 
 
@@ -39,7 +40,7 @@ class Restructurable:
     ) -> list[Region]:
         """One style, a mixture (equal weights unless given), or one style for each mask.
 
-        Raises ValueError where weights or masks do not fit (see `retable.models.unrolled.style`).
+        Raises ValueError where weights or masks do not fit (see `retable.models.transfer.style`).
         """
         measured = [style_of(self.vgg, image, self.alpha_floor) for image in styles_13HW]
         if masks_11HW is not None:

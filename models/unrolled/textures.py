@@ -15,12 +15,13 @@ from retable.bench.data import styles
 from retable.bench.task import Context, Evaluation, State
 from retable.models.stylizers.superresolution import bicubic, luminance, psnr
 from retable.models.stylizers.superresolution import trained as trained_srcnn
-from retable.models.unrolled import Texture, data
-from retable.models.unrolled.objective import LossNetwork, loss_network
-from retable.models.unrolled.pictures import needed
+from retable.models.transfer import data
+from retable.models.transfer.objective import LossNetwork, loss_network
+from retable.models.transfer.pictures import needed
+from retable.models.transfer.style import SCALES, gram
+from retable.models.unrolled import Texture
 from retable.models.unrolled.proximal import gaussian_downsampling, low_resolution
 from retable.models.unrolled.solving import Restructurable, betas
-from retable.models.unrolled.style import SCALES, gram
 
 
 class TextureTask:

@@ -16,12 +16,13 @@ from retable.bench.task import Context, Evaluation, State
 from retable.models.stylizers import Decoder as DecoderSettings
 from retable.models.stylizers import feedforward
 from retable.models.stylizers.training import decoders_of, encoder_of
-from retable.models.unrolled import Timed, data
+from retable.models.transfer import data
+from retable.models.transfer.objective import loss_network
+from retable.models.transfer.pictures import seconds
+from retable.models.transfer.style import everywhere, style_of
+from retable.models.unrolled import Timed
 from retable.models.unrolled.network import Solver
-from retable.models.unrolled.objective import loss_network
-from retable.models.unrolled.pictures import seconds
 from retable.models.unrolled.proximal import photorealism
-from retable.models.unrolled.style import everywhere, style_of
 
 
 class TimingTask:

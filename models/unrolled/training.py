@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from retable.bench.task import Context, Evaluation, State
+from retable.models import precision
 from retable.models.precision import computation_dtype
-from retable.models.unrolled import Unrolled, data
+from retable.models.transfer import data
+from retable.models.transfer.objective import Objective, beyond_range, loss_network, noisy, random_betas
+from retable.models.transfer.style import everywhere, style_of
+from retable.models.unrolled import Unrolled
 from retable.models.unrolled.network import Solver
-from retable.models.unrolled.objective import Objective, beyond_range, loss_network, noisy, random_betas
-from retable.models.unrolled.style import everywhere, style_of
 
 WARM_UP = 10
 """Steps of rising learning rate of the schedule "linear"."""
@@ -62,8 +64,7 @@ class UnrolledTask:
     @property
     def facts(self) -> dict[str, Any]:
         """What the losses depend on beside the settings."""
-        name = "bf16" if self.dtype == torch.bfloat16 else "fp32"
-        return {"precision_used": name, "loss_network": self.objective.vgg.network.as_dict()}
+        return precision.facts(self.dtype, self.objective.vgg.network.as_dict())
 
     def step(self, index: int) -> Mapping[str, Tensor]:
         """One update from `pairs` pairs; the loss before it."""

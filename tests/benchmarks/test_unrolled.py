@@ -20,12 +20,13 @@ from retable.bench.task import Context
 from retable.models.stylizers import Decoder as DecoderSettings
 from retable.models.stylizers import feedforward
 from retable.models.stylizers.training import decoders_of, encoder_of
-from retable.models.unrolled import Unrolled, data
-from retable.models.unrolled.filtering import chebyshev_order, conjugate_gradients, graph_filter
-from retable.models.unrolled.matting import LARGEST_EIGENVALUE, Laplacian, laplacian
+from retable.models.transfer import data
+from retable.models.transfer.filtering import chebyshev_order, conjugate_gradients, graph_filter
+from retable.models.transfer.matting import LARGEST_EIGENVALUE, Laplacian, laplacian
+from retable.models.transfer.objective import loss_network
+from retable.models.transfer.style import SCALES, everywhere, style_of
+from retable.models.unrolled import Unrolled
 from retable.models.unrolled.network import Solver
-from retable.models.unrolled.objective import loss_network
-from retable.models.unrolled.style import SCALES, everywhere, style_of
 from retable.models.unrolled.training import UnrolledTask
 
 WEIGHT = 100.0

@@ -15,8 +15,8 @@ from retable.bench.task import Context, Evaluation, find_task, load
 from retable.models.stylizers import feedforward, transforms
 from retable.models.stylizers.decoders import CHANNELS, Decoder, encoder, pooling_places
 from retable.models.stylizers.superresolution import Srcnn, bicubic, luminance, psnr, reduced
-from retable.models.unrolled import data
-from retable.models.unrolled.matting import laplacian
+from retable.models.transfer import data
+from retable.models.transfer.matting import laplacian
 
 SMALL: dict[str, Any] = {"images": 8, "size": 48, "held_out": 2}
 

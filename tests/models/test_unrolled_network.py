@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retable.models.transfer.style import CHANNELS, SCALES, Region, Style, everywhere, gram, measure, mix, regions
 from retable.models.unrolled.network import Solver, Update
-from retable.models.unrolled.style import CHANNELS, SCALES, Region, Style, everywhere, gram, measure, mix, regions
 
 
 def a_style(seed: int, batch: int = 1) -> Style:

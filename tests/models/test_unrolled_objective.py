@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retable.bench.data import photos
-from retable.models.unrolled.objective import LAYERS, Objective, loss_network, noisy, random_betas, total_variation_B
-from retable.models.unrolled.style import SCALES, everywhere, mix, style_of
+from retable.models.transfer.objective import LAYERS, Objective, loss_network, noisy, random_betas, total_variation_B
+from retable.models.transfer.style import SCALES, everywhere, mix, style_of
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from retable.models.unrolled.filtering import chebyshev_order, conjugate_gradients, graph_filter
-from retable.models.unrolled.matting import LARGEST_EIGENVALUE, Laplacian, laplacian
+from retable.models.transfer.filtering import chebyshev_order, conjugate_gradients, graph_filter
+from retable.models.transfer.matting import LARGEST_EIGENVALUE, Laplacian, laplacian
 from retable.models.unrolled.proximal import compose, gaussian_downsampling, low_resolution, photorealism, temporal
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from retable.bench.task import Context, Evaluation, find_task, load
-from retable.models.unrolled.style import everywhere
+from retable.models.transfer.style import everywhere
 
 SMALL: dict[str, Any] = {
     "iterations": 2,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from retable.bench.data import photos
 from retable.models.perceptual import Source, Vgg
-from retable.models.unrolled.style import SCALES, Style, gram, measure, style_of
+from retable.models.transfer.style import SCALES, Style, gram, measure, style_of
 
 CONTENT = "relu4_2"
 """I_c, the layer of the content."""
@@ -46,7 +46,7 @@ class Objective:
     """L_TV of section 5.1.
 
     content_weight: lambda_c. variation_weight: lambda_TV. The style's weights are beta / alpha.
-    alpha_floor: least alpha, see `retable.models.unrolled.style.measure`.
+    alpha_floor: least alpha, see `retable.models.transfer.style.measure`.
     """
 
     vgg: LossNetwork

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from retable.bench.task import Evaluation, State
-from retable.models.unrolled import Measured, Pair, data
-from retable.models.unrolled.matting import laplacian
-from retable.models.unrolled.objective import Objective, loss_network
+from retable.models.transfer import Measured, Pair, data
+from retable.models.transfer.matting import laplacian
+from retable.models.transfer.objective import Objective, loss_network
 
 
 def objective_of(settings: Measured, device: str, dtype: torch.dtype = torch.float32) -> Objective:

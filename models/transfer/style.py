@@ -23,7 +23,7 @@ CHANNELS = (64, 128, 256, 512, 512)
 
 
 class Features(Protocol):
-    """A frozen network: `retable.models.unrolled.objective.LossNetwork`."""
+    """A frozen network: `retable.models.transfer.objective.LossNetwork`."""
 
     def __call__(self, image_B3HW: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]: ...
 
