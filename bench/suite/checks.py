@@ -190,7 +190,7 @@ def _settings_values(suite: Suite, name: str, spec: TaskSpec, values: dict[str, 
                 if text(value) not in seen.setdefault(key, set()):
                     seen[key].add(text(value))
                     values.setdefault(key, []).append(value)
-    values["seed"] = [int(s) for s in seen.get("seed", ())]
+    values["seed"] = sorted(map(int, seen.get("seed", ())))
     values["experiment"] = [name]
     if experiment.search:
         values.update({key: [] for key in experiment.search.space})
@@ -342,9 +342,10 @@ class _View:
             yield from self.setting(("check", "over"), key)
         if isinstance(check, Agrees):
             table, _, column = check.published.partition("/")
-            tables = self.suite.tables
+            tables, path = self.suite.tables, (*self.path, "check", "published")
+            rows = tables[table].published.values() if table in tables else ()
+            numbers = {name for row in rows for name, value in row.items() if isinstance(value, (int, float))}
             if table not in tables:
-                yield _unknown((*self.path, "check", "published"), "table", table, tables, at_key=False)
-            elif not any(isinstance(row.get(column), (int, float)) for row in tables[table].published.values()):
-                known = [c for c in tables[table].columns if any(c in row for row in tables[table].published.values())]
-                yield _unknown((*self.path, "check", "published"), "published column", column, known, at_key=False)
+                yield _unknown(path, "table", table, tables, at_key=False)
+            elif column not in numbers:
+                yield _unknown(path, "published column", column, numbers, at_key=False)
