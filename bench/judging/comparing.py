@@ -1,7 +1,8 @@
 """`bench compare`: which losses moved between two runs, stores, commits or scales, and whether beyond the noise.
 
 The noise is that over seeds. Of two single runs: Student's t for the difference of two draws, with the standard
-deviation of the runs that differ from them in the seed alone. Of two sides: the interval of `report.stats`.
+deviation of the runs that differ from them in the seed alone. Of two sides: the interval of `judging.stats`, over
+the seeds that both have.
 """
 
 from __future__ import annotations
@@ -246,9 +247,7 @@ def _varied(file: SuiteFile, scale: str) -> dict[str, list[str]]:
 
 
 def _grouped(what: str, metric: str, a: Mapping[int, float], b: Mapping[int, float]) -> Line:
-    shared = sorted(set(a) & set(b))
-    if shared:
-        a, b = {s: a[s] for s in shared}, {s: b[s] for s in shared}
+    a, b = stats.shared(a, b)
     n = min(len(a), len(b))
     left, right = statistics.fmean(a.values()), statistics.fmean(b.values())
     if a == b:

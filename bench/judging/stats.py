@@ -84,6 +84,12 @@ def difference(a: Values, b: Values, confidence: float = CONFIDENCE, *, log: boo
     return Difference(mean, mean - half, mean + half, n, paired, size, same_sign)
 
 
+def shared(a: Values, b: Values) -> tuple[Values, Values]:
+    """Both sides at the seeds that both have, so that `difference` pairs them; unchanged where they share none."""
+    common = [seed for seed in a if seed in b]
+    return ({s: a[s] for s in common}, {s: b[s] for s in common}) if common else (a, b)
+
+
 def _minus(x: float, y: float) -> float:
     return 0.0 if x == y else x - y
 
