@@ -54,7 +54,8 @@ def run(
     planned = plan.trials(file.suite, scale, overrides=overrides, seeds=seeds)
     chosen = plan.select(planned, where, only, file.suite)
     place = places.locate(file.project, tracking, storage)
-    lacking = [m for name in sorted({n for t in chosen for n in t.data}) if (m := data.missing(name))]
+    read = sorted({name for trial in chosen for name in trial.data})
+    lacking = [m for name in read if (m := data.missing(name, file.suite.packages))]
     if lacking:
         raise RunError("\n".join(lacking))
     digests = status.code_digests(file.suite)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -57,7 +57,8 @@ class TaskSpec:
     make: "module:callable", called as `make(settings, context)` in a worker only.
     metrics: every metric that its `step` and `evaluate` return, by name ("loss/total").
     objective: the metric that Optuna sees.
-    data: names in `retable.bench.data` of everything the task reads, given its settings.
+    data: names of everything the task reads, given its settings: of sources in `retable.bench.data`, and of those
+        that its package lists as `SOURCES`.
     apply: "module:callable" that uses a trained model on one's own pictures (`bench apply`), called as
         `apply(model, settings, request, device)` with an `Evaluation.model`, the trial's settings and a
         `Request`; it yields a uint8 array [H, W, 3] for each content, in order, and raises ValueError saying
@@ -177,18 +178,21 @@ def find_task(name: str, packages: Sequence[str] = ("retable.models",)) -> TaskS
     A family lists its tasks as `TASKS = [TaskSpec(...), ...]` in its `__init__.py`, which must
     stay free of torch. Raises `UnknownTask`.
     """
-    specs = {spec.name: spec for package in packages for spec in _specs(package)}
+    specs: dict[str, TaskSpec] = {spec.name: spec for _, spec in listed(packages, "TASKS")}
     if name not in specs:
         raise UnknownTask(name, sorted(specs))
     return specs[name]
 
 
-def _specs(package: str) -> Iterable[TaskSpec]:
-    root = importlib.import_module(package)
-    yield from getattr(root, "TASKS", ())
-    for info in pkgutil.iter_modules(getattr(root, "__path__", ())):
-        if info.ispkg:
-            yield from getattr(importlib.import_module(f"{package}.{info.name}"), "TASKS", ())
+def listed(packages: Iterable[str], word: str) -> Iterator[tuple[str, Any]]:
+    """What `packages` and their families list under `word` ("TASKS", "SOURCES") in their `__init__.py`, each with
+    the module that lists it."""
+    for package in packages:
+        root = importlib.import_module(package)
+        families = [f"{package}.{i.name}" for i in pkgutil.iter_modules(getattr(root, "__path__", ())) if i.ispkg]
+        for name in (package, *families):
+            for entry in getattr(importlib.import_module(name), word, ()):
+                yield name, entry
 
 
 def load(reference: str) -> Any:

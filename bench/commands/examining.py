@@ -258,7 +258,12 @@ def _suites() -> Iterator[Fact]:
 
 def _data() -> Iterator[Fact]:
     yield "folder", True, str(data.root()), ""
-    for source in data.sources().values():
+    try:
+        sources = data.sources(loader.packages()[0])
+    except data.DataError as error:
+        yield "sources", False, str(error), "rename one of them"
+        return
+    for source in sources.values():
         missing = source.missing()
         # Only what ships with the packages must be here; the rest says how to get it.
         found = "here" if missing is None else "damaged" if source.embedded else "not here"

@@ -125,7 +125,7 @@ def plan(selection: Selection, workers: int) -> dict[str, Any]:
         "scale": selection.scale,
         "trials": rows,
         "todo": len(todo),
-        "data": {d: data.missing(d) or "here" for d in wanted},
+        "data": {d: data.missing(d, file.suite.packages) or "here" for d in wanted},
         "seconds": seconds / workers if seconds else None,
         "unestimated": unknown,
         "workers": workers,

@@ -372,12 +372,22 @@ def data_list(as_json: bool) -> None:
 
     rows: list[dict[str, Any]] = [
         {"name": s.name, "here": s.missing() is None, "embedded": s.embedded, "licence": s.licence, "about": s.about}
-        for s in sets.sources().values()
+        for s in sets.sources(_packages()).values()
     ]
     if as_json:
         _print_json(rows)
     else:
         _table([[r["name"], "yes" if r["here"] else "no", r["about"]] for r in rows], ["name", "here", "what it is"])
+
+
+def _packages() -> list[str]:
+    """The packages of this project's suites, which may bring data of their own; suites that are broken are told of."""
+    from retable.bench.suite import loader
+
+    packages, broken = loader.packages()
+    for line in broken:
+        print(f"{line}\n(the data of its packages is left out)", file=sys.stderr)
+    return packages
 
 
 @data.command("get")
@@ -387,7 +397,7 @@ def data_get(name: str) -> None:
     from retable.bench import data as sets
 
     try:
-        source = sets.find(name)
+        source = sets.find(name, _packages())
     except LookupError as error:
         raise click.ClickException(str(error)) from None
     if source.get is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from retable.bench import data
 from retable.bench.suite import resolve
 from retable.bench.suite.schema import Agrees, Claim, Column, Constants, Figure, NotPublished, Suite, Table, View
 from retable.bench.suite.values import matches, text
@@ -45,6 +46,11 @@ def problems(suite: Suite) -> Iterator[Problem]:
                 words = f"task '{experiment.task}' measures '{plain[0]}'; a metric's name has a group, as 'loss/total'"
                 yield Problem(("experiments", name, "task"), words)
                 broken = True
+    try:
+        data.sources(suite.packages)
+    except data.DataError as error:
+        yield Problem(("packages",), str(error))
+        return
     if broken:
         return
     found = [*_scale_names(suite), *_unknown_settings(suite, specs), *_starts(suite, specs)]

@@ -84,6 +84,18 @@ def available() -> list[Path]:
     return []
 
 
+def packages() -> tuple[list[str], list[str]]:
+    """The packages that this project's suites name, and of each suite that cannot be used its first mistake."""
+    found: list[str] = []
+    broken: list[str] = []
+    for path in available():
+        try:
+            found += load(path).suite.packages
+        except SuiteError as error:
+            broken.append(error.lines[0])
+    return list(dict.fromkeys(found)), broken
+
+
 def project_of(path: Path) -> Path:
     """The project a suite stands in: the nearest folder above it with a pyproject.toml or .git, or the parent
     of its `suites/` folder, or its own folder."""

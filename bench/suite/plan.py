@@ -127,7 +127,7 @@ def _of_experiment(
         settings, read = _settings(name, spec, experiment, cell.settings)
         for source in read:
             if source not in versions:
-                versions[source] = data.version(source)
+                versions[source] = _version(name, source, suite)
         for seed in resolve.seeds(experiment, scale, count):
             for slot in range(experiment.search.trials) if experiment.search else [None]:
                 start = _start(name, experiment, {**settings, **cell.varied}, seed, planned)
@@ -147,6 +147,13 @@ def _of_experiment(
                     key["slot"] = slot
                 digest = hashlib.sha256(canonical(key).encode()).hexdigest()[:12]
                 yield Trial(id=digest, varied=cell.varied, slot=slot, **body)
+
+
+def _version(experiment: str, source: str, suite: Suite) -> str:
+    try:
+        return data.version(source, suite.packages)
+    except LookupError as error:
+        raise PlanError(f"{experiment}: its task reads {error}") from None
 
 
 def _settings(
