@@ -1,6 +1,7 @@
 """A suite's experiments at one scale as plain combinations of settings, each knowing where it was written.
 
-Later layers win: suite settings, scale settings, experiment settings... in the order of `_layers`; a list is a grid.
+Later layers win: the suite's settings, the experiment's, the scale's, the experiment's at that scale (`at`), a cell's,
+`--set`. A list is a grid.
 """
 
 from __future__ import annotations

@@ -15,14 +15,14 @@ TASKS = [
     Rule(
         "a task that no package has",
         "experiments: {e: {task: ▸flly, about: a}}\n",
-        "experiments.e.task: unknown task 'flly'; did you mean 'fly'? known: drag, fly, land",
+        "experiments.e.task: unknown task 'flly'; did you mean 'fly'? known: drag, fly, glide, land",
         "flly -> fly",
     ),
     Rule(
         "every unknown task, and nothing else before they are known",
         "experiments: {e: {task: ▸sail, about: a, not_at: {never: n}}, f: {task: ▸row, about: a}}\n",
-        "experiments.e.task: unknown task 'sail'; known: drag, fly, land\n"
-        "experiments.f.task: unknown task 'row'; known: drag, fly, land",
+        "experiments.e.task: unknown task 'sail'; known: drag, fly, glide, land\n"
+        "experiments.f.task: unknown task 'row'; known: drag, fly, glide, land",
         "sail, about: a, not_at: {never: n}}, f: {task: row -> fly, about: a}, f: {task: fly",
     ),
     Rule(

@@ -1,136 +1,219 @@
-"""Trials, their ids, and the words that select among them."""
+"""Which trials a suite has at a scale, in which order, what each starts from and is called."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from retable.bench.suite import loader, plan
-from retable.bench.suite.values import canonical, same, text
+from retable.bench.suite.schema import Suite
 
 
 @pytest.fixture
-def toy(project: Path) -> loader.SuiteFile:
-    return loader.load("toy")
+def toy(project: Path) -> Suite:
+    return loader.load("toy").suite
 
 
-def test_a_grid_is_every_combination_with_every_seed(toy: loader.SuiteFile) -> None:
-    grid = [t for t in plan.trials(toy.suite, "quick") if t.experiment == "grid"]
-    assert len(grid) == 2 * 4 * 2
-    assert {(t.value("method"), t.value("lr"), t.seed) for t in grid} == {
+def test_a_grid_is_every_combination_with_every_seed(toy: Suite) -> None:
+    grid = [t for t in plan.trials(toy, "quick") if t.experiment == "grid"]
+    assert [(t.value("method"), t.value("lr"), t.seed) for t in grid] == [
         (m, lr, s) for m in ("plain", "momentum") for lr in (0.5, 0.1, 0.01, 0.001) for s in (0, 1)
+    ]
+
+
+def test_a_trial_says_all_that_determines_it(toy: Suite) -> None:
+    *_, tune = plan.trials(toy, "quick")
+    assert (tune.suite, tune.scale, tune.experiment, tune.task) == ("toy", "quick", "tune", "descent")
+    settings = {"lr": 0.05, "method": "plain", "steps": 20, "pause": 0.0, "fail_at": -1, "kill_at": -1}
+    assert (tune.settings, tune.varied, tune.seed, tune.data, tune.slot) == (settings, {}, 0, {}, None)
+
+
+def test_what_a_scale_does_not_run_is_left_out(toy: Suite) -> None:
+    assert {t.experiment for t in plan.trials(toy, "quick")} == {"grid", "tune"}
+    assert {t.experiment for t in plan.trials(toy, "big")} == {"idle"}
+
+
+def test_the_command_line_overrides_settings_and_seeds(toy: Suite) -> None:
+    found = plan.trials(toy, "quick", overrides={"steps": 21, "lr": [0.1, 3]}, seeds=1)
+    assert [(t.experiment, t.value("method"), t.value("lr"), t.value("steps"), t.seed) for t in found] == [
+        ("grid", "plain", 0.1, 21, 0),
+        ("grid", "plain", 3, 21, 0),
+        ("grid", "momentum", 0.1, 21, 0),
+        ("grid", "momentum", 3, 21, 0),
+        ("tune", "plain", 0.1, 21, 0),
+        ("tune", "plain", 3, 21, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scale", "overrides", "message"),
+    [
+        ("quik", {}, "suite 'toy' has no scale 'quik'; did you mean 'quick'? known: quick, long, big"),
+        (
+            "quick",
+            {"stepps": 1},
+            "--set: unknown setting 'stepps'; did you mean 'steps'? "
+            "known: a, b, fail_at, kill_at, lr, method, pause, s1, s10, s11, s12, s13, ...",
+        ),
+        (
+            "quick",
+            {"steps": "many"},
+            "grid: setting steps: Input should be a valid integer, unable to parse string as an integer (got 'many')",
+        ),
+    ],
+)
+def test_what_cannot_be_planned_is_explained(
+    toy: Suite, scale: str, overrides: dict[str, object], message: str
+) -> None:
+    with pytest.raises(plan.PlanError) as error:
+        plan.trials(toy, scale, overrides=overrides)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("settings", ["settings: {line: {value: [3, 1, 1.0], source: s 1}}", "seeds: [1, 1]"])
+def test_a_trial_that_stands_twice_is_refused(read: Callable[[str], Suite], settings: str) -> None:
+    suite = read(f"experiments: {{one: {{task: fly, about: a}}, e: {{task: fly, about: a, {settings}}}}}\n")
+    with pytest.raises(plan.PlanError, match=r"^experiment 'e' lists the same trial twice: (line=1 seed=0|e seed=1)$"):
+        plan.trials(suite, "quick")
+
+
+ORDER = """\
+experiments:
+  d: {task: fly, about: a, from: {experiment: c}}
+  a: {task: fly, about: a}
+  c: {task: fly, about: a, from: {experiment: b}}
+  b: {task: fly, about: a}
+  e: {task: fly, about: a, from: {experiment: b}}
+"""
+
+
+def test_sources_come_before_what_starts_from_them_else_the_suites_order_holds(read: Callable[[str], Suite]) -> None:
+    found = plan.trials(read(ORDER), "quick")
+    assert [t.experiment for t in found] == ["b", "c", "d", "a", "e"]
+    by_name = {t.experiment: t for t in found}
+    assert {name: t.start for name, t in by_name.items()} == {
+        "a": None,
+        "b": None,
+        "c": by_name["b"].id,
+        "d": by_name["c"].id,
+        "e": by_name["b"].id,
     }
-    assert grid[0].name == "plain lr=0.5 seed=0"
 
 
-def test_ids_are_the_same_in_every_process_and_differ_by_all_that_matters(toy: loader.SuiteFile) -> None:
-    trials = plan.trials(toy.suite, "quick")
-    script = (
-        "from retable.bench.suite import loader, plan\n"
-        "print(*(t.id for t in plan.trials(loader.load('toy').suite, 'quick')))"
+def starting(source: str, start: str, *, own: str = "") -> str:
+    """Experiment `e` starts from `first`."""
+    return (
+        f"experiments: {{first: {{task: fly, about: a, {source}}},\n"
+        f"  e: {{task: fly, about: a, {own} from: {{experiment: first, {start}}}}}}}\n"
     )
-    again = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    assert again == [t.id for t in trials] and len(set(again)) == len(again)
-    other_scale = {t.id for t in plan.trials(toy.suite, "long")}
-    other_setting = {t.id for t in plan.trials(toy.suite, "quick", overrides={"steps": 21})}
-    assert not {t.id for t in trials} & (other_scale | other_setting)
 
 
-def test_an_id_does_not_depend_on_what_else_the_suite_says(project: Path, toy: loader.SuiteFile) -> None:
-    before = {t.name: t.id for t in plan.trials(toy.suite, "quick")}
-    path = project / "suites" / "toy.yaml"
-    words = path.read_text().replace("two methods, four", "2 methods, 4").replace("section 1}", "section 1.1}")
-    path.write_text(words.replace("[plain, momentum]", "[plain, momentum, other]"))
-    after = {t.name: t.id for t in plan.trials(loader.load("toy").suite, "quick")}
-    assert before.items() <= after.items() and len(after) == len(before) + 8
-
-
-def test_a_start_comes_before_what_starts_from_it(toy: loader.SuiteFile) -> None:
-    trials = plan.trials(toy.suite, "quick")
-    position = {t.id: i for i, t in enumerate(trials)}
-    for trial in trials:
-        assert trial.start is None or position[trial.start] < position[trial.id]
-    assert [t.experiment for t in plan.select(trials, only=["tune"], suite=toy.suite)] == ["grid", "tune"]
+LINES = "settings: {line: {value: [1, 2, 3], source: s 1}, tail: {value: [short, long], source: s 1}}"
 
 
 @pytest.mark.parametrize(
-    ("where", "count"),
+    ("source", "start", "own", "expected"),
     [
-        ("method=plain", 8),
-        ("method=p*", 8),
-        ("method!=plain,experiment=grid", 8),
-        ("lr<=0.01,experiment=grid", 8),
-        ("lr=0.1|0.01,experiment=grid", 8),
-        ("seed=1", 8),
-        ("lr>0.1,seed=0", 2),
-        ("lr=1e-3", 4),
+        (LINES, "match: [line, tail]", "settings: {line: {value: 2, source: s 1}},", [("short", 2, 0)]),
+        (
+            LINES,
+            "match: [line], where: {tail: long}",
+            "settings: {line: {value: [3, 1], source: s 1}},",
+            [("long", 3, 0), ("long", 1, 0)],
+        ),
+        (LINES, "where: {tail: [long, none], line: 2}", "", [("long", 2, 0)]),
+        ("seeds: 3", "match: []", "seeds: [2, 0],", [("short", 1, 2), ("short", 1, 0)]),
+        ("seeds: [0, 5]", "where: {seed: 5}", "seeds: [5, 7],", [("short", 1, 5), ("short", 1, 5)]),
     ],
+    ids=["match", "match and where", "where", "the same seed", "the only trial there is, whatever its seed"],
 )
-def test_where_selects(toy: loader.SuiteFile, where: str, count: int) -> None:
-    chosen = plan.select(plan.trials(toy.suite, "quick"), where, (), toy.suite)
-    assert len([t for t in chosen if t.experiment == "grid"]) == count
+def test_a_trial_starts_from_the_one_that_fits(
+    read: Callable[[str], Suite], source: str, start: str, own: str, expected: list[object]
+) -> None:
+    found = plan.trials(read(starting(source, start, own=own)), "quick")
+    by_id = {t.id: t for t in found}
+    starts = [by_id[t.start] for t in found if t.start is not None]
+    assert [(t.value("tail"), t.value("line"), t.seed) for t in starts] == expected
+
+
+def test_a_cell_starts_from_the_cell_of_its_name(read: Callable[[str], Suite]) -> None:
+    cells = "cells: {one: {}, two: {size: {value: 5, source: s 1}}}"
+    found = plan.trials(read(starting(cells, "where: {cell: two}", own=f"{cells},")), "quick")
+    one, two, *started = found
+    assert one.varied["cell"] == "one" and [t.start for t in started] == [two.id, two.id]
 
 
 @pytest.mark.parametrize(
-    ("where", "message"),
+    ("source", "start", "message"),
     [
-        ("lrr=1", "unknown setting 'lrr'; did you mean 'lr'"),
-        ("lr", "is not a condition"),
-        ("method<3", "needs numbers"),
-        ("lr=77", "no trial fits --where 'lr=77'"),
+        (LINES, "match: [line]", "where 2 trials fit {'line': 1.0} with seed 0"),
+        (LINES, "where: {line: 2}", "where 2 trials fit it with seed 0"),
+        (LINES, "where: {line: 4}", "where 0 trials fit it with seed 0"),
+        ("seeds: [1, 2]", "match: [tail]", "where 2 trials fit {'tail': 'short'} with seed 0"),
+        ("not_at: {quick: dear}", "match: []", "where 0 trials fit it with seed 0"),
     ],
 )
-def test_where_that_selects_nothing_says_why(toy: loader.SuiteFile, where: str, message: str) -> None:
-    with pytest.raises(plan.PlanError, match=message):
-        plan.select(plan.trials(toy.suite, "quick"), where, (), toy.suite)
+def test_a_start_that_is_none_or_several_is_refused(
+    read: Callable[[str], Suite], source: str, start: str, message: str
+) -> None:
+    with pytest.raises(plan.PlanError) as error:
+        plan.trials(read(starting(source, start)), "quick")
+    mend = "name more settings in its from.match or from.where"
+    assert str(error.value) == f"experiment 'e' starts from 'first', {message}; {mend}"
 
 
-@given(st.text(max_size=30))
-def test_any_where_selects_or_explains(where: str) -> None:
-    trial = plan.Trial("0", "s", "quick", "grid", "descent", {"lr": 0.1, "method": "plain"}, {"lr": 0.1}, 0)
-    try:
-        assert plan.select([trial], where)
-    except plan.PlanError as error:
-        assert str(error)
+@pytest.mark.parametrize("space", ["[2, 3]", "{low: 2, high: 9}", "{low: 0.5, high: 9}"])
+def test_a_search_is_planned_with_the_first_of_its_space(read: Callable[[str], Suite], space: str) -> None:
+    """`height` has no default: what the search will choose stands for it until then."""
+    search = f"search: {{space: {{height: {space}}}, trials: 1, metric: drop/final, source: s 1}}"
+    (trial,) = plan.trials(read(f"experiments: {{l: {{task: land, about: a, {search}}}}}\n"), "quick")
+    assert trial.settings == {"line": 1.0} and trial.name == "l search #0 seed=0"
 
 
-def test_overrides_are_read_as_yaml(toy: loader.SuiteFile) -> None:
-    assert plan.parse_overrides(["lr=1e-3", "method=plain", "foreach=null"]) == {
-        "lr": 0.001,
-        "method": "plain",
-        "foreach": None,
-    }
-    for bad in ("lr", "=3", "lr=[1", "lr={a: 1, a: 2}"):
-        with pytest.raises(plan.PlanError):
-            plan.parse_overrides([bad])
-    with pytest.raises(plan.PlanError, match="unknown setting 'stepps'; did you mean 'steps'"):
-        plan.trials(toy.suite, "quick", overrides={"stepps": 1})
+def test_a_searched_whole_number_is_planned_as_one(read: Callable[[str], Suite]) -> None:
+    search = "search: {space: {size: {low: 3, high: 9, integer: true}}, trials: 1, metric: loss/final, source: s 1}"
+    assert len(plan.trials(read(f"experiments: {{e: {{task: fly, about: a, {search}}}}}\n"), "quick")) == 1
 
 
-def test_a_trial_comes_back_from_json(toy: loader.SuiteFile) -> None:
-    for trial in plan.trials(toy.suite, "quick"):
-        assert plan.Trial.from_json(trial.to_json()) == trial
+def trial(varied: dict[str, object], slot: int | None = None, **settings: object) -> plan.Trial:
+    return plan.Trial("0123", "kites", "quick", "e", "fly", {**settings}, varied, 4, slot=slot)
 
 
-values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=8,
+@pytest.mark.parametrize(
+    ("found", "name"),
+    [
+        (trial({}), "e seed=4"),
+        (
+            trial({"tail": "long", "line": 0.5, "strong": True, "weights": [1, 2]}),
+            "long line=0.5 strong=true weights=1+2 seed=4",
+        ),
+        (trial({"cell": "long", "tail": "long"}), "long seed=4"),
+        (trial({"tail": "long"}, slot=0), "long search #0 seed=4"),
+        (trial({}, slot=12), "e search #12 seed=4"),
+    ],
 )
+def test_a_trial_is_called_after_what_varies(found: plan.Trial, name: str) -> None:
+    assert found.name == name
 
 
-@given(values)
-def test_canonical_text_does_not_depend_on_order_or_number_type(value: object) -> None:
-    def shuffled(v: object) -> object:
-        if isinstance(v, dict):
-            return {k: shuffled(v[k]) for k in reversed(list(v))}
-        return [shuffled(x) for x in v] if isinstance(v, list) else v
+def test_a_trial_knows_its_settings_its_cell_and_itself_by_name() -> None:
+    found = trial({"cell": "one", "size": 5}, size=5, line=2.0)
+    assert [found.value(key) for key in ("cell", "size", "line", "seed", "experiment", "id")] == [
+        "one",
+        5,
+        2.0,
+        4,
+        "e",
+        "0123",
+    ]
+    with pytest.raises(KeyError, match="tail"):
+        found.value("tail")
 
-    assert canonical(value) == canonical(shuffled(value))
-    assert canonical({"a": 1.0}) == canonical({"a": 1}) and same(1.0, 1) and not same(True, 1)
-    assert isinstance(text(value), str)
+
+def test_a_trial_comes_back_from_json(toy: Suite) -> None:
+    for found in plan.trials(toy, "quick"):
+        assert plan.Trial.from_json(found.to_json()) == found
+    assert re.match(r'\{"id":"\w{12}","suite":"toy",', found.to_json())
