@@ -123,7 +123,7 @@ def _definitions(tree: ast.Module) -> dict[str, str]:
             continue  # a docstring
         else:
             name = "module code"
-        found.setdefault(name, []).append(ast.dump(_Bare().visit(node)))
+        found.setdefault(name, []).append(_written(_Bare().visit(node)))
     return {name: _hash("\n".join(parts)) for name, parts in found.items()}
 
 
@@ -141,7 +141,23 @@ class _Bare(ast.NodeTransformer):
             node.returns = None
         if isinstance(node, ast.arg):
             node.annotation = None
+        if isinstance(node, ast.JoinedStr):  # Python 3.12.0 and 3.12.1 end a nested format with an empty text
+            node.values = [v for v in node.values if not (isinstance(v, ast.Constant) and v.value == "")]
         return node
+
+
+def _written(node: object) -> str:
+    """A syntax tree as text, the same on every Python: `ast.dump` gained fields and lost empty ones between versions.
+
+    What is empty or None is left out, but for a constant's value; places are no fields.
+    """
+    if isinstance(node, list):
+        return f"[{', '.join(map(_written, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    parts = [(name, getattr(node, name, None)) for name in node._fields]
+    kept = [(n, v) for n, v in parts if v not in (None, []) or (isinstance(node, ast.Constant) and n == "value")]
+    return f"{type(node).__name__}({', '.join(f'{name}={_written(value)}' for name, value in kept)})"
 
 
 def _hash(text: str) -> str:
