@@ -71,7 +71,7 @@ def difference(a: Values, b: Values, confidence: float = CONFIDENCE, *, log: boo
     mean = sum(every) / len(every)
     if any(math.isinf(d) for d in every) or math.isnan(mean):
         decided = same_sign != 0 and all(math.isinf(d) for d in every) and n >= ENOUGH
-        mean = same_sign * math.inf if same_sign else (0.0 if math.isnan(mean) else mean)
+        mean = 0.0 if math.isnan(mean) else mean
         bounds = (mean, mean) if decided else (-math.inf, math.inf)
         return Difference(mean, *bounds, n, paired, math.inf if mean else 0.0, same_sign)
     scale = max(abs(_mean(list(a.values()))), abs(_mean(list(b.values()))))
@@ -149,13 +149,10 @@ def is_tie(cell: Values, winner: Values) -> bool:
     """Whether two cells can't be told apart: 0 is inside the 95 % t interval of their difference from two seeds on
     (a lone degree of freedom ties generously, on purpose), within `TIE` of each other with one seed."""
     d = difference(cell, winner)
-    if d.n == 1:
-        return d.size < TIE
-    if d.n < ENOUGH and d.paired:
-        both = [cell[s] - winner[s] for s in cell]
-        half = _half_paired(both, CONFIDENCE)
-    elif d.n < ENOUGH:
-        return d.size < TIE
-    else:
+    if d.n >= ENOUGH:
         half = d.high - d.mean
+    elif d.n > 1 and d.paired:
+        half = _half_paired([cell[s] - winner[s] for s in cell], CONFIDENCE)
+    else:
+        return d.size < TIE
     return abs(d.mean) <= half

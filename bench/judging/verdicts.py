@@ -150,7 +150,7 @@ def _why(cell: Cell) -> str:
 
 
 def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:] if words[1:2].islower() and words.startswith("no ") else words
+    return f"N{words[1:]}" if words.startswith("no ") else words
 
 
 def _interval(comparison: Comparison, d: Difference) -> str:

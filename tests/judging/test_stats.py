@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import pytest
 from hypothesis import assume, given, settings
@@ -67,6 +68,12 @@ def test_the_standard_deviation_is_that_of_a_sample() -> None:
     assert stats.sd(SLEEP[1]) == pytest.approx(2.002249, abs=1e-6)
     assert stats.sd([1.0, 3.0]) == pytest.approx(math.sqrt(2))
     assert stats.sd([0.1, 0.1, 0.1]) == stats.sd([5.0]) == stats.sd([]) == 0.0
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=8), st.randoms(use_true_random=False))
+def test_the_order_of_values_changes_no_digit_of_their_deviation(values: list[float], random: Random) -> None:
+    mixed = random.sample(values, len(values))
+    assert stats.sd(values) == stats.sd(mixed)
 
 
 @given(PAIRS)
@@ -207,6 +214,7 @@ def test_the_size_of_logarithms_is_that_of_what_they_stand_for() -> None:
         # some of both
         ([INF, 3.0, 4.0], [1.0, INF, 1.5], 0.0, (-INF, INF), 0, "within noise"),
         ([INF, 3.0, 4.0], [INF, 2.0, 1.5], 3.5 / 3, None, 0, "within noise"),
+        ([INF, -INF, 4.0], [INF, -INF, 4.0], 0.0, (0.0, 0.0), 0, "within noise"),
         # all of both: nothing is told apart
         ([INF, INF, INF], [INF, INF, INF], 0.0, (0.0, 0.0), 0, "within noise"),
         # too few seeds to decide
@@ -308,9 +316,8 @@ def test_one_seed_within_one_percent_is_noise_and_beyond_it_a_direction() -> Non
 
 
 def test_outcomes_are_ranked_from_the_worst() -> None:
-    assert sorted(stats.RANK, key=lambda word: stats.RANK[word]) == [
-        "contradicted", "within noise", "direction only", "reproduced",
-    ]  # fmt: skip
+    ranks = [stats.RANK[word] for word in ("contradicted", "within noise", "direction only", "reproduced")]
+    assert ranks == sorted(set(ranks))
 
 
 @pytest.mark.parametrize(
@@ -329,6 +336,7 @@ def test_outcomes_are_ranked_from_the_worst() -> None:
         ({0: 9.0, 1: 9.0}, {0: 10.0, 1: 11.0}, True),
         ({0: 10.0, 1: 10.0}, {0: 9.0, 1: 9.0}, False),
         ({0: 9.0, 1: 9.0}, {0: 9.0, 1: 9.0}, True),
+        ({0: 10.0, 1: 20.0}, {0: 9.0, 1: 19.01}, False),  # far apart from one another, the differences are not
         # two unpaired seeds: 1 %
         ({0: 100.5, 1: 100.5}, {5: 100.0, 6: 100.0}, True),
         ({0: 102.0, 1: 102.5}, {5: 100.0, 6: 100.0}, False),
