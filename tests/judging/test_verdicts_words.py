@@ -174,7 +174,9 @@ def three(adam: Sequence[Any], rprop: Sequence[Any], sgd: Sequence[Any]) -> list
 def test_the_worst_comparison_decides_and_is_named_with_how_many_hold() -> None:
     found = said(three([1.0, 2.0, 3.0], [11.0, 12.5, 12.5], [1.0, 2.5, 2.8]), check=BELOW)
     assert (found.word, found.seeds) == ("within noise", 3)
-    assert found.basis == ("3 paired seeds, t 95 %; 1 of 2 comparisons hold; worst: adam below sgd: −0.1 [−0.996, 0.796]")
+    assert found.basis == (
+        "3 paired seeds, t 95 %; 1 of 2 comparisons hold; worst: adam below sgd: −0.1 [−0.996, 0.796]"
+    )
     assert [j.comparison.label for j in found.judged] == ["adam below sgd", "adam below rprop"]
     assert [j.outcome for j in found.judged] == ["within noise", "reproduced"]
 
