@@ -17,7 +17,7 @@ from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
 from retable.bench.judging.views import states
 from retable.bench.numbers import Number
 from retable.bench.report import style
-from retable.bench.report.figures import Drawn
+from retable.bench.report.drawn import Drawn
 from retable.bench.report.markdown import AGREE, MOST_COMPARISONS, capital, in_paper
 from retable.bench.report.page import Page
 from retable.bench.report.tables import Built, Entry, Footnotes, selection_lines, short_ours, tie_rule

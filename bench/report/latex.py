@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from retable.bench.numbers import Number
-from retable.bench.report.figures import Picture
+from retable.bench.report.drawn import Picture
 from retable.bench.report.page import Page
 from retable.bench.report.tables import Built, Entry
 from retable.bench.suite.schema import Figure

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
 from retable.bench.numbers import Number
-from retable.bench.report.figures import Drawn
+from retable.bench.report.drawn import Drawn
 from retable.bench.report.github import attribute, clip, escape, fold, grid, slug
 from retable.bench.report.page import Page
 from retable.bench.report.tables import Built, Entry, Footnotes, selection_lines, short_ours, tie_rule

@@ -11,10 +11,11 @@ from retable.bench.judging.verdicts import WORDS, Verdict
 from retable.bench.judging.views import Book, Trial
 from retable.bench.numbers import counted, duration
 from retable.bench.report import figures, tables
-from retable.bench.report.figures import Drawn
+from retable.bench.report.drawn import Drawn
 from retable.bench.report.tables import Built
 from retable.bench.results.frames import Results
 from retable.bench.store.places import experiment_name
+from retable.bench.suite.schema import Images
 from retable.bench.suite.values import text
 
 PAPER_SCALE = "paper"
@@ -111,7 +112,7 @@ class Page:
     @property
     def hero(self) -> Drawn | None:
         """The first figure of pictures that could be drawn."""
-        return next((d for d in self.figures if d.figure.kind == "images" and d.picture), None)
+        return next((d for d in self.figures if isinstance(d.figure, Images) and d.picture), None)
 
 
 def gather(results: Results, *, draw: bool = True) -> Page:

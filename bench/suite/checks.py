@@ -11,7 +11,19 @@ from pydantic import ValidationError
 
 from retable.bench import data
 from retable.bench.suite import resolve
-from retable.bench.suite.schema import Agrees, Claim, Column, Constants, Figure, NotPublished, Suite, Table, View
+from retable.bench.suite.schema import (
+    Agrees,
+    Claim,
+    Column,
+    Constants,
+    Figure,
+    Importance,
+    NotPublished,
+    Plot,
+    Suite,
+    Table,
+    View,
+)
 from retable.bench.suite.values import matches, text
 from retable.bench.task import ENGINE_METRICS, TaskSpec, UnknownTask, did_you_mean, find_task
 
@@ -328,13 +340,14 @@ class _View:
             yield _unknown(path, "column", column.published_from, table.columns, at_key=False)
 
     def figure(self, figure: Figure) -> Iterator[Problem]:
-        if figure.kind == "importance":
+        if isinstance(figure, Importance):
             for i, name in enumerate(figure.from_):
                 if self.suite.experiments[name].search is None or i > 0:
                     yield Problem((*self.path, "from"), f"an importance figure is of one search; '{name}' is not it")
-        for name in ("x", "y", "colour", "panels", "rows", "columns"):
-            yield from self.setting((name,), getattr(figure, name))
-        yield from self.metric(("metric",), figure.metric)
+        for key, setting in figure.axes.items():
+            yield from self.setting((key,), setting)
+        if isinstance(figure, Plot | Importance):
+            yield from self.metric(("metric",), figure.metric)
 
     def claim(self, claim: Claim) -> Iterator[Problem]:
         check = claim.check

@@ -121,44 +121,73 @@ def _schema_problems(error: ValidationError, document: yaml12.Document) -> Itera
     """Pydantic's errors with the words of unions and discriminators taken out of their paths."""
     seen: set[yaml12.Path_] = set()
     for item in error.errors(include_url=False):
-        path: yaml12.Path_ = ()
-        for part in item["loc"]:
-            if (*path, part) in document.values:
-                path = (*path, part)
-        kind = item["type"]
+        path, kinds = _place(item["loc"], document)
+        kind, given, context = item["type"], item.get("input"), item.get("ctx", {})
         if kind == "missing":
-            missing = str(item["loc"][-1])
-            yield Problem(path, f"'{missing}' is missing here", at_key=True)
+            needs = f"; {kinds[path]} needs it" if path in kinds else ""
+            yield Problem(path, f"'{item['loc'][-1]}' is missing here{needs}", at_key=True)
+        elif kind == "union_tag_not_found" and isinstance(given, dict):
+            yield Problem(path, f"{context['discriminator']} is missing here", at_key=True)
         elif kind == "extra_forbidden":
-            allowed = _allowed(path[:-1], document)
-            yield Problem(path, f"unknown key '{path[-1]}'{did_you_mean(path[-1], allowed)}", at_key=True)
+            of = f" of {kinds[path[:-1]]}" if path[:-1] in kinds else ""
+            near = did_you_mean(path[-1], _allowed(path[:-1], document))
+            yield Problem(path, f"unknown key '{path[-1]}'{of}{near}", at_key=True)
         elif path not in seen:  # one line per value, though each branch of a union complains
             seen.add(path)
             message = item["msg"].removeprefix("Value error, ")
-            given = item.get("input")
-            if kind == "literal_error":
-                words = [w.strip(" '") for w in item["ctx"]["expected"].replace(" or ", ", ").split(",")]
+            if kind in ("literal_error", "union_tag_invalid"):
+                if kind == "union_tag_invalid":
+                    key = context["discriminator"].strip("'")
+                    path, given = (*path, key), given[key]
+                expected = context.get("expected_tags") or context["expected"].replace(" or ", ", ")
+                words = [word.strip(" '") for word in expected.split(",")]
                 message = f"'{given}' is not allowed{did_you_mean(given, words)}"
             elif not isinstance(given, (dict, list)):
                 message += f" (got {given!r})"
             yield Problem(path, message)
 
 
-def _allowed(path: yaml12.Path_, document: yaml12.Document) -> list[str]:
-    """The keys that the schema allows in the mapping at `path`."""
-    kinds: list[Any] = [Suite]
+def _place(location: Sequence[str | int], document: yaml12.Document) -> tuple[yaml12.Path_, dict[yaml12.Path_, str]]:
+    """Where an error lies, and the mappings on the way there that are of a kind: path -> `kind 'curves'`."""
+    path: yaml12.Path_ = ()
+    kinds: dict[yaml12.Path_, str] = {}
+    for part in location:
+        tag = _discriminator(path, document)
+        if tag and path not in kinds:
+            kinds[path] = f"{tag} '{part}'"
+        elif (*path, part) in document.values:
+            path = (*path, part)
+    return path, kinds
+
+
+def _at(path: yaml12.Path_, document: yaml12.Document) -> Any:
     data = document.data
     for part in path:
         data = data[part]
+    return data
+
+
+def _models(path: yaml12.Path_, document: yaml12.Document) -> list[type[BaseModel]]:
+    """The models that a mapping at `path` may be."""
+    kinds: list[Any] = [Suite]
+    for part in path:
         kinds = [k for kind in kinds for k in _inside(kind, part)]
-    models = [m for m in kinds if isinstance(m, type) and issubclass(m, BaseModel)]
-    form = data.get("form") if isinstance(data, dict) else None
-    chosen = [m for m in models if form and form in typing.get_args(_annotation(m, "form"))] or models
+    return [m for m in kinds if isinstance(m, type) and issubclass(m, BaseModel)]
+
+
+def _discriminator(path: yaml12.Path_, document: yaml12.Document) -> str:
+    """The key of the mapping at `path` that tells which of several models it is; an empty text where none does."""
+    models, data = _models(path, document), _at(path, document)
+    keys = [key for key in ("form", "kind") if all(key in model.model_fields for model in models)]
+    return next((key for key in keys if len(models) > 1 and isinstance(data, dict) and key in data), "")
+
+
+def _allowed(path: yaml12.Path_, document: yaml12.Document) -> list[str]:
+    """The keys that the schema allows in the mapping at `path`."""
+    models, tag = _models(path, document), _discriminator(path, document)
+    given = _at(path, document)[tag] if tag else None
+    chosen = [m for m in models if tag and given in typing.get_args(m.model_fields[tag].annotation)] or models
     return sorted({field.alias or name for model in chosen for name, field in model.model_fields.items()})
-
-
-def _annotation(model: type[BaseModel], name: str) -> Any:
-    return model.model_fields[name].annotation if name in model.model_fields else None
 
 
 def _inside(kind: Any, part: str | int) -> Iterator[Any]:

@@ -219,44 +219,89 @@ class Panel(Closed):
 
 
 class Figure(View):
-    """A figure: one of a handful of kinds, drawn from metrics or artifacts. Never runs anything."""
+    """A figure, whatever its kind: a picture of metrics or artifacts. Never runs anything."""
 
     title: str
-    kind: Literal["curves", "heatmap", "images", "lines", "bars", "arrays", "importance"]
-    metric: str | None = Field(default=None, description="what is drawn; importance: what is explained")
-    x: str | None = Field(default=None, description="setting along x (heatmap, lines, bars)")
-    y: str | None = Field(default=None, description="setting along y (heatmap)")
-    colour: str | None = Field(default=None, description="setting that picks the colour")
-    panels: str | None = Field(default=None, description="setting with a panel per value")
-    artifact: str | None = Field(
-        default=None, description="images, arrays: artifact path in each run, as images/stylised.png, arrays/x.npz"
-    )
-    arrays: list[Panel] | None = Field(default=None, description="arrays: the panels of a row")
-    by: str | None = Field(default=None, description="arrays: array that numbers the lines of two-dimensional ones")
-    rows: str | None = Field(default=None, description="images, arrays: setting with a row per value")
-    columns: str | None = Field(default=None, description="images: setting with a column per value")
-    also: dict[str, str] = Field(default={}, description="images: label -> artifact of any one run, shown first")
-    labels: dict[str, str] = {}
-    log: bool = Field(default=False, description="logarithmic value axis")
-    smooth: int = Field(default=1, ge=1, description="curves: running mean over so many points, raw shown faintly")
-    wrap: int = Field(default=4, ge=1, description="panels or images in a line")
+    labels: dict[str, str] = Field(default={}, description="value of a setting -> label as the paper prints it")
     note: str = ""
 
-    @model_validator(mode="after")
-    def _complete(self) -> Figure:
-        needs = {
-            "curves": ["metric", "colour"],
-            "heatmap": ["metric", "x", "y"],
-            "images": ["artifact"],
-            "arrays": ["artifact", "arrays"],
-            "importance": ["metric"],
-            "lines": ["metric", "x"],
-            "bars": ["metric", "x"],
-        }[self.kind]
-        missing = [n for n in needs if getattr(self, n) is None]
-        if missing:
-            raise ValueError(f"a figure of kind '{self.kind}' needs {', '.join(missing)}")
-        return self
+    @property
+    def axes(self) -> dict[str, str]:
+        """The keys of this kind that name a setting, each with the setting it names."""
+        named = {key: getattr(self, key, None) for key in ("x", "y", "colour", "panels", "rows", "columns")}
+        return {key: setting for key, setting in named.items() if setting is not None}
+
+
+class Plot(Figure):
+    """What figures over axes share: one metric, a panel per value of a setting."""
+
+    metric: str = Field(description="what is drawn")
+    panels: str | None = Field(default=None, description="setting with a panel per value")
+    log: bool = Field(default=False, description="logarithmic value axis")
+    wrap: int = Field(default=4, ge=1, description="panels in a line")
+
+
+class Curves(Plot):
+    """A metric over training steps."""
+
+    kind: Literal["curves"]
+    colour: str = Field(description="setting with a line per value")
+    smooth: int = Field(default=1, ge=1, description="running mean over so many points, raw shown faintly")
+
+
+class Heatmap(Plot):
+    """A metric over two settings, as numbered cells."""
+
+    kind: Literal["heatmap"]
+    x: str = Field(description="setting along x")
+    y: str = Field(description="setting along y")
+
+
+class Lines(Plot):
+    """A metric along a setting, as lines with intervals."""
+
+    kind: Literal["lines"]
+    x: str = Field(description="setting along x")
+    colour: str | None = Field(default=None, description="setting with a line per value")
+
+
+class Bars(Plot):
+    """A metric per value of a setting, a row each, as points with intervals."""
+
+    kind: Literal["bars"]
+    x: str = Field(description="setting with a row per value")
+    colour: str | None = Field(default=None, description="setting with a point per value in each row")
+
+
+class Importance(Figure):
+    """What share of a metric's variance each setting of a search explains."""
+
+    kind: Literal["importance"]
+    metric: str = Field(description="what is explained")
+
+
+class Images(Figure):
+    """A picture that each run saved, side by side or as a grid."""
+
+    kind: Literal["images"]
+    artifact: str = Field(description="artifact path in each run, as images/stylised.png")
+    rows: str | None = Field(default=None, description="setting with a row per value")
+    columns: str | None = Field(default=None, description="setting with a column per value")
+    also: dict[str, str] = Field(default={}, description="label -> artifact of any one run, shown first")
+    wrap: int = Field(default=4, ge=1, description="pictures in a line")
+
+
+class Arrays(Figure):
+    """Arrays that each run saved, as lines: a row per run, a panel per array."""
+
+    kind: Literal["arrays"]
+    artifact: str = Field(description="artifact path in each run, as arrays/x.npz")
+    arrays: list[Panel] = Field(description="the panels of a row")
+    rows: str | None = Field(default=None, description="setting with a row per value")
+    by: str | None = Field(default=None, description="array that numbers the lines of two-dimensional ones")
+
+
+AnyFigure = Annotated[Curves | Heatmap | Images | Lines | Bars | Arrays | Importance, Field(discriminator="kind")]
 
 
 class Below(Closed):
@@ -376,7 +421,7 @@ class Suite(Closed):
     scales: dict[str, Scale] = Field(min_length=1)
     experiments: dict[str, Experiment] = Field(min_length=1)
     tables: dict[str, Table] = {}
-    figures: dict[str, Figure] = {}
+    figures: dict[str, AnyFigure] = {}
     claims: dict[str, Claim] = {}
     consistency: dict[str, Consistency] = Field(
         default={},

@@ -14,7 +14,7 @@ from report_sample import results, suite_with
 
 from retable.bench.judging import views
 from retable.bench.report import arrays, figures, style
-from retable.bench.suite.schema import Figure, Panel
+from retable.bench.suite.schema import Arrays, Panel
 
 PANELS = [
     Panel(title="spectrum", y="values", log=True),
@@ -101,8 +101,8 @@ def test_a_file_with_objects_is_refused() -> None:
 
 
 def test_an_arrays_figure_needs_its_file_and_its_panels() -> None:
-    with pytest.raises(ValueError, match="'arrays' needs artifact, arrays"):
-        Figure.model_validate({"title": "x", "kind": "arrays", "from": "grid"})
+    with pytest.raises(ValueError, match=r"(?s)artifact\n.*Field required.*arrays\n.*Field required"):
+        Arrays.model_validate({"title": "x", "kind": "arrays", "from": "grid"})
 
 
 def test_a_figure_takes_the_first_seed_of_each_row_and_names_what_is_missing(tmp_path: Path) -> None:

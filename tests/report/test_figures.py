@@ -18,7 +18,7 @@ from report_sample import hit, results, suite_with, troubled
 from retable.bench.judging import views
 from retable.bench.judging.views import ReportError
 from retable.bench.report import figures, plots, style
-from retable.bench.report.figures import Drawn
+from retable.bench.report.drawn import Drawn
 
 VECTOR = {"figure2", "figure2b", "figure3", "figure4", "figure5"}
 

@@ -36,7 +36,22 @@ MISTAKES = [
     ("no such trial", "where: {lr: 0.1}\n    metric", "where: {lr: 0.2}\n    metric", "no trial has lr = 0.2"),
     ("unknown scale", "not_at: {quick: at big", "not_at: {quik: at big", "unknown scale 'quik'; did you mean 'quick'?"),
     ("figure kind", "kind: curves", "kind: curve", "'curve' is not allowed; did you mean 'curves'?"),
-    ("check form", "form: below", "form: beneath", "beneath"),
+    ("no kind", "    kind: curves\n    where: {lr: 0.1}", "    where: {lr: 0.1}", "'kind' is missing here"),
+    (
+        "what a kind needs",
+        "    colour: method\n    log: true",
+        "    log: true",
+        "'colour' is missing here; kind 'curves' needs it",
+    ),
+    ("key of a kind", "    log: true\n", "    lag: true\n", "unknown key 'lag' of kind 'curves'; did you mean 'log'?"),
+    ("key of another kind", "    log: true\n", "    x: lr\n", "unknown key 'x' of kind 'curves'"),
+    ("check form", "form: below", "form: beneath", "check.form: 'beneath' is not allowed; known: below, ratio"),
+    (
+        "what a form needs",
+        "momentum}, than: {method: plain}}",
+        "momentum}}",
+        "'than' is missing here; form 'below' needs it",
+    ),
     ("twice", "scales:\n", "settings: {}\nscales:\n", "key 'settings' stands twice"),
     ("empty grid", "{value: [plain, momentum], source", "{value: [], source", "an empty list is a grid without a cell"),
     (
@@ -63,6 +78,25 @@ def test_a_mistake_is_placed_and_explained(project: Path, old: str, new: str, me
     place = re.match(r"suites/toy\.yaml:(\d+):(\d+): ", str(error.value))
     assert place, error.value
     assert abs(int(place[1]) - line) <= 2
+
+
+def test_a_key_that_is_called_like_its_kind_is_placed_all_the_same(project: Path) -> None:
+    """In an error's path pydantic writes the kind 'arrays' where the key 'arrays' of that kind could stand too."""
+    path = project / "suites" / "toy.yaml"
+    figure = (
+        "  spectra:\n    {title: t, kind: arrays, from: grid, bye: epoch,\n    arrays: [{title: t, yy: z}]}\nclaims:"
+    )
+    path.write_text(path.read_text().replace("claims:", figure, 1))
+    with pytest.raises(loader.SuiteError) as error:
+        loader.load("toy")
+    first = path.read_text().splitlines().index("  spectra:") + 1
+    told = [line.partition("; did you")[0] for line in error.value.lines]
+    assert told == [
+        f"suites/toy.yaml:{first}:3: figures.spectra: 'artifact' is missing here; kind 'arrays' needs it",
+        f"suites/toy.yaml:{first + 1}:42: figures.spectra.bye: unknown key 'bye' of kind 'arrays'",
+        f"suites/toy.yaml:{first + 2}:14: figures.spectra.arrays.0: 'y' is missing here",
+        f"suites/toy.yaml:{first + 2}:25: figures.spectra.arrays.0.yy: unknown key 'yy'",
+    ]
 
 
 def test_a_metric_needs_a_group(project: Path, bench: Callable[..., Ran]) -> None:

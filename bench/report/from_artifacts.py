@@ -1,0 +1,99 @@
+"""Figures of artifacts: gathers the pictures and arrays that runs saved, and has them laid out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from retable.bench.judging import views
+from retable.bench.judging.views import Cell
+from retable.bench.report import arrays, mosaic
+from retable.bench.report.drawn import Drawn, Job
+from retable.bench.suite.schema import Arrays, Images
+
+
+def images(job: Job[Images]) -> Drawn:
+    """The picture of each cell's first finished seed."""
+    figure, artifact = job.figure, job.figure.artifact
+    first = [_any_run(job, label, path) for label, path in figure.also.items()]
+    if figure.rows and figure.columns:
+        rows, columns = job.values(figure.rows), job.values(figure.columns)
+        grid = [[_tile(job, job.at({figure.rows: r, figure.columns: c}), artifact, "") for c in columns] for r in rows]
+        sheet = mosaic.Sheet(
+            first,
+            grid,
+            [job.named(figure.rows, r) for r in rows],
+            [job.named(figure.columns, c) for c in columns],
+        )
+        labelled = [
+            mosaic.Tile(f"{sheet.row_labels[i]}, {sheet.column_labels[j]}", tile.image, tile.why)
+            for i, row in enumerate(grid)
+            for j, tile in enumerate(row)
+        ]
+    else:
+        along = figure.rows or figure.columns
+        if along:
+            labelled = [_tile(job, job.at({along: v}), artifact, job.named(along, v)) for v in job.values(along)]
+        else:
+            names = views.varying(job.cells)
+            labelled = [
+                _tile(job, c, artifact, views.describe(c, names, figure.labels) or figure.title) for c in job.cells
+            ]
+        sheet = mosaic.Sheet([], mosaic.lines([*first, *labelled], figure.wrap))
+    every = [*first, *labelled]
+    gaps = tuple(f"{tile.label or 'a picture'}: {tile.why}" for tile in every if tile.why)
+    tiles = tuple((tile.label, mosaic.encode(tile.image)) for tile in every if tile.image is not None)
+    if not tiles:
+        return job.undrawn("; ".join(gaps))
+    reading = "; ".join(filter(None, [job.one_seed(), mosaic.enlarged(sheet)]))
+    alt = f"{figure.title}: {', '.join(label for label, _ in tiles)}"
+    return job.drawn(mosaic.compose(sheet), alt, tiles=tiles, gaps=gaps, reading=reading)
+
+
+def _tile(job: Job[Images], cell: Cell | None, artifact: str, label: str) -> mosaic.Tile:
+    """The picture of a cell's first finished seed."""
+    if cell is None:
+        return mosaic.Tile(label, None, f"not part of scale {job.book.scale}")
+    for trial in cell.in_state("finished"):
+        try:
+            return mosaic.Tile(label, mosaic.load(job.book.results.artifact(trial.run_id, artifact)), "")
+        except FileNotFoundError:
+            return mosaic.Tile(label, None, f"the run saved no {artifact}")
+    return mosaic.Tile(label, None, views.trouble(cell.trials[0]))
+
+
+def _any_run(job: Job[Images], label: str, artifact: str) -> mosaic.Tile:
+    runs = [t for c in job.cells for t in c.in_state("finished")]
+    for trial in runs:
+        try:
+            return mosaic.Tile(label, mosaic.load(job.book.results.artifact(trial.run_id, artifact)), "")
+        except FileNotFoundError:
+            continue
+    return mosaic.Tile(label, None, f"no run saved {artifact}" if runs else "not run")
+
+
+def array_lines(job: Job[Arrays]) -> Drawn:
+    """The arrays of each row's first finished seed."""
+    figure, panels = job.figure, job.figure.arrays
+    rows = [_row(job, value) for value in job.values(figure.rows)]
+    gaps = tuple(f"{row.label or figure.title}: {row.why}" for row in rows if row.why)
+    if all(row.why for row in rows):
+        return job.undrawn("; ".join(gaps))
+    alt = f"{figure.title}: {', '.join(panel.title for panel in panels)}"
+    return job.drawn(arrays.draw(rows, panels, figure.by), alt, gaps=gaps, reading=job.one_seed())
+
+
+def _row(job: Job[Arrays], value: Any) -> arrays.Row:
+    """The arrays of the first finished seed of a row's cell."""
+    figure = job.figure
+    label = job.named(figure.rows, value)
+    cell = job.at({figure.rows: value})
+    if cell is None:
+        return arrays.Row(label, {}, f"not part of scale {job.book.scale}")
+    for trial in cell.in_state("finished"):
+        try:
+            path = job.book.results.artifact(trial.run_id, figure.artifact)
+        except FileNotFoundError:
+            return arrays.Row(label, {}, f"the run saved no {figure.artifact}")
+        row = arrays.Row(label, arrays.read(path.read_bytes()))
+        return arrays.Row(label, row.arrays, arrays.lacking(row, figure.arrays, figure.by))
+    return arrays.Row(label, {}, views.trouble(cell.trials[0]))
