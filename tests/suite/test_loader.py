@@ -11,6 +11,15 @@ from running import ROOT, Ran
 
 from retable.bench.suite import loader, schema
 
+FIGURE = """  figure1:
+    title: Loss curves
+    source: Figure 1
+    from: grid
+    kind: curves
+    where: {lr: 0.1}
+    metric: loss/total
+    colour: method
+"""
 MISTAKES = [
     ("unknown key", "    about: two methods", "    abuot: two methods", "unknown key 'abuot'; did you mean 'about'?"),
     ("missing key", "    task: descent\n    about: two", "    about: two", "'task' is missing here"),
@@ -36,11 +45,11 @@ MISTAKES = [
     ("no such trial", "where: {lr: 0.1}\n    metric", "where: {lr: 0.2}\n    metric", "no trial has lr = 0.2"),
     ("unknown scale", "not_at: {quick: at big", "not_at: {quik: at big", "unknown scale 'quik'; did you mean 'quick'?"),
     ("figure kind", "kind: curves", "kind: curve", "'curve' is not allowed; did you mean 'curves'?"),
-    ("no kind", "    kind: curves\n    where: {lr: 0.1}", "    where: {lr: 0.1}", "'kind' is missing here"),
+    ("no kind", FIGURE, FIGURE.replace("    kind: curves\n", ""), "'kind' is missing here"),
     (
         "what a kind needs",
-        "    colour: method\n    log: true",
-        "    log: true",
+        FIGURE,
+        FIGURE.replace("    colour: method\n", ""),
         "'colour' is missing here; kind 'curves' needs it",
     ),
     ("key of a kind", "    log: true\n", "    lag: true\n", "unknown key 'lag' of kind 'curves'; did you mean 'log'?"),
