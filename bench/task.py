@@ -143,14 +143,20 @@ class Task(Protocol):
     steps: int
 
     def step(self, index: int) -> Mapping[str, torch.Tensor]:
-        """Do update number `index`; return detached scalars by metric name, unsynchronised."""
+        """Do update number `index`; return detached scalars by metric name, unsynchronised.
+
+        A value that is measured now and then is returned by the steps that measured it alone: it is logged there.
+        """
         ...
 
     def evaluate(self) -> Evaluation:
         """Measure the task as it stands. Must not change the state."""
         ...
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes. Every tensor must stay finite, those below a key `optimizer` or `log` aside: the loop ends
+        a trial whose weights are not."""
+        ...
 
     def load_state_dict(self, state: State) -> None: ...
 

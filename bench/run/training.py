@@ -1,7 +1,8 @@
 """The loop around every task: steps, the record of their losses, checkpoints, and the end of a diverging one.
 
 It is plain on purpose. What a step does (closures, targets, closed-form updates) is the task's affair; the loop
-seeds, calls, watches for NaN, averages what it logs, and can stop anywhere and go on as if it never had.
+seeds, calls, watches losses and weights for what is not finite, averages what it logs, and can stop anywhere and go on
+as if it never had.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,9 @@ from retable.bench.task import State, Task
 POINTS = 100
 """Points of a loss curve: each is the mean over the steps since the one before."""
 
+LOOK_SECONDS = 0.5
+"""So often values are fetched and it is asked whether to stop or to write a checkpoint, however long a point is."""
+
 EXPLODED = 1e6
 """A watched loss that grows to so many times its first value (or 1, if that is more) has diverged, as has one that
 is not finite."""
@@ -33,14 +37,16 @@ is not finite."""
 class Progress:
     """Where a trial stands; with the task's state and the generators', all that a resumed one needs.
 
-    history: (step, seconds since the start, values) per point logged so far.
+    history: (step, seconds since the start, values) per point logged so far. since: the
+        steps since the last and their values.
     """
 
     index: int = 0
     seconds: float = 0.0
-    first: float | None = None
+    first: dict[str, float] = field(default_factory=dict)
     history: list[tuple[int, float, dict[str, float]]] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
+    since: list[tuple[int, dict[str, float]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,6 @@ def run(task: Task, hooks: Hooks, watch: str, progress: Progress | None = None) 
     progress = progress or Progress()
     every = max(1, math.ceil(task.steps / POINTS))
     pending: list[tuple[int, Mapping[str, torch.Tensor]]] = []
-    bucket: list[dict[str, float]] = []
     last_checkpoint = last_fetch = time.perf_counter()
 
     while progress.index < task.steps:
@@ -94,7 +99,7 @@ def run(task: Task, hooks: Hooks, watch: str, progress: Progress | None = None) 
         progress.index += 1
         boundary = progress.index % every == 0 or progress.index == task.steps
         now = time.perf_counter()
-        if not boundary and now - last_fetch < 0.5:
+        if not boundary and now - last_fetch < LOOK_SECONDS:
             continue
 
         # One synchronisation for all steps since the last: values, divergence, points.
@@ -108,32 +113,75 @@ def run(task: Task, hooks: Hooks, watch: str, progress: Progress | None = None) 
             if trouble:
                 hooks.log(step, progress.seconds, values)
                 return Outcome("diverged", f"{trouble} at step {step}", progress)
-            bucket.append(values)
+            progress.since.append((step, values))
         if boundary:
-            mean = {k: statistics.fmean(v[k] for v in bucket) for k in bucket[-1]}
-            bucket.clear()
-            progress.history.append((progress.index, progress.seconds, mean))
-            hooks.log(progress.index, progress.seconds, mean)
+            trouble = unsound(task.state_dict())
+            if trouble:
+                return Outcome("diverged", f"{trouble} at step {progress.index}", progress)
+            points = _points(progress.since)
+            progress.since.clear()
+            for step, values in points:
+                progress.history.append((step, progress.seconds, values))
+                hooks.log(step, progress.seconds, values)
             if hooks.report and _crosses(progress.index, every, hooks):
-                hooks.report(progress.index, mean[_watched(mean, watch)])
+                found = newest(progress, watch)
+                hooks.report(progress.index, next(iter(points[-1][1].values())) if found is None else found)
+        if progress.index < task.steps:
             stopping = hooks.stop()
-            due = time.perf_counter() - last_checkpoint > hooks.checkpoint_seconds
-            if (stopping or due) and progress.index < task.steps:
+            if stopping or time.perf_counter() - last_checkpoint > hooks.checkpoint_seconds:
                 hooks.checkpoint(pack(task, progress), progress.index)
                 last_checkpoint = time.perf_counter()
-            if stopping and progress.index < task.steps:
+            if stopping:
                 return Outcome("stopped", f"stopped at step {progress.index}", progress)
         hooks.tick(progress.index)
         last_fetch = time.perf_counter()
     return Outcome("finished", "", progress)
 
 
+def _points(rows: list[tuple[int, dict[str, float]]]) -> list[tuple[int, dict[str, float]]]:
+    """What is logged of some steps: at the last of them the mean of each value that all of them measured; before it
+    what only some measured, at its own step and as it was."""
+    always = [key for key in rows[0][1] if all(key in values for _, values in rows)]
+    some = [(step, {k: v for k, v in values.items() if k not in always}) for step, values in rows]
+    mean = {key: statistics.fmean(values[key] for _, values in rows) for key in always}
+    return [*((step, values) for step, values in some if values), (rows[-1][0], mean)]
+
+
+NOT_WEIGHTS = ("optimizer", "log")
+"""Keys of a task's state below which nothing needs to be finite."""
+
+
+def unsound(state: State) -> str:
+    """What in a task's state holds a NaN or an infinity, in words; empty if all weights are finite.
+
+    ReLUs and bf16 swallow NaN: a network of nothing else can go on with finite losses. One synchronisation.
+    """
+    named = [(name, t) for name, t in _tensors(state, "") if t.is_floating_point() and t.numel()]
+    if not named:
+        return ""
+    largest = torch.stack([t.detach().abs().max().to("cpu", torch.float64, non_blocking=True) for _, t in named])
+    bad = [name for (name, _), finite in zip(named, largest.isfinite().tolist(), strict=True) if not finite]
+    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+    return f"{bad[0]}{more} is not finite" if bad else ""
+
+
+def _tensors(value: Any, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+    if isinstance(value, torch.Tensor):
+        yield name, value
+    elif isinstance(value, (Mapping, list, tuple)):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, inner in items:
+            if key not in NOT_WEIGHTS:
+                yield from _tensors(inner, f"{name}.{key}" if name else str(key))
+
+
 def _crosses(step: int, every: int, hooks: Hooks) -> bool:
     return bool(hooks.report_every) and step // hooks.report_every > (step - every) // hooks.report_every
 
 
-def _watched(values: Mapping[str, float], watch: str) -> str:
-    return watch if watch in values else next(iter(values))
+def newest(progress: Progress, metric: str) -> float | None:
+    """The newest point of a metric, None where no step has measured it."""
+    return next((values[metric] for _, _, values in reversed(progress.history) if metric in values), None)
 
 
 def _fetch(pending: list[tuple[int, Mapping[str, torch.Tensor]]]) -> list[tuple[int, dict[str, float]]]:
@@ -146,11 +194,12 @@ def _trouble(values: Mapping[str, float], watch: str, progress: Progress) -> str
     for key, value in values.items():
         if not math.isfinite(value):
             return f"{key} is {value}"
-    key = _watched(values, watch)
-    if progress.first is None:
-        progress.first = values[key]
-    elif abs(values[key]) > EXPLODED * max(abs(progress.first), 1.0):
-        return f"{key} grew from {progress.first:.3g} to {values[key]:.3g}"
+    key = watch if watch in values or watch in progress.first else next(iter(values))
+    if key not in values:
+        return ""  # not measured at this step
+    first = progress.first.setdefault(key, values[key])
+    if abs(values[key]) > EXPLODED * max(abs(first), 1.0):
+        return f"{key} grew from {first:.3g} to {values[key]:.3g}"
     return ""
 
 
@@ -161,9 +210,10 @@ def pack(task: Task, progress: Progress) -> bytes:
         "task": task.state_dict(),
         "index": progress.index,
         "seconds": progress.seconds,
-        "first": progress.first,
+        "first": dict(progress.first),
         "history": [[step, seconds, dict(values)] for step, seconds, values in progress.history],
         "step_seconds": list(progress.step_seconds),
+        "since": [[step, dict(values)] for step, values in progress.since],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
@@ -184,7 +234,8 @@ def unpack(data: bytes, task: Task) -> Progress:
     version, words, gauss = state["random"]
     random.setstate((version, tuple(words), gauss))
     history = [(int(step), float(seconds), dict(values)) for step, seconds, values in state["history"]]
-    return Progress(state["index"], state["seconds"], state["first"], history, list(state["step_seconds"]))
+    since = [(int(step), dict(values)) for step, values in state["since"]]
+    return Progress(state["index"], state["seconds"], dict(state["first"]), history, list(state["step_seconds"]), since)
 
 
 def to_bytes(state: State) -> bytes:

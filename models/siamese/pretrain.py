@@ -67,7 +67,6 @@ class Siamese:
         self.f: Tensor | None = None
         self.order: tuple[int, Tensor] = (-1, torch.empty(0))
         self.log = dynamics.Log(self._before())
-        self.shown = self._on_device()
 
     def _optimizer(self) -> torch.optim.SGD:
         s = self.settings
@@ -123,7 +122,9 @@ class Siamese:
         epoch, left = divmod(index + 1, self.batches)
         if left == 0 and ((epoch - 1) % s.snapshot_epochs == 0 or epoch == s.epochs):
             self._snapshot(epoch - 1)
-        return {"loss/total": loss, **self.shown}
+        elif index:
+            return {"loss/total": loss}
+        return {"loss/total": loss, **self._last_spectrum()}  # at the step that measured it, and at the first
 
     def evaluate(self) -> Evaluation:
         s = self.settings
@@ -157,7 +158,6 @@ class Siamese:
         self.optimizer.load_state_dict(state["optimizer"])
         self.f = state["f"][0].to(self.device) if state["f"] else None
         self.log = dynamics.Log.from_state(state["log"])
-        self.shown = self._on_device()
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"encoder": self.encoder, "projector": self.projector, "predictor": self.predictor}
@@ -191,7 +191,6 @@ class Siamese:
         if not (torch.isfinite(self.f).all() and torch.isfinite(network.matrix(self.predictor)).all()):
             return  # it has diverged: the next loss says so, and the loop ends the trial
         self.log.add(epoch, self._spectrum(self.f))
-        self.shown = self._on_device()
 
     def _spectrum(self, f: Tensor) -> dynamics.Spectrum:
         return dynamics.spectrum(f, network.matrix(self.predictor))
@@ -214,8 +213,8 @@ class Siamese:
                 found[f"course/{name}_{moment}"] = passed[f"dynamics/{name}"]
         return found
 
-    def _on_device(self) -> dict[str, Tensor]:
-        """The last spectrum's numbers, given at every step until the next; in the loop's type, which costs nothing."""
+    def _last_spectrum(self) -> dict[str, Tensor]:
+        """The last spectrum's numbers, in the loop's type."""
         shown = dynamics.summary(self.log.last)
         return {name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in shown.items()}
 

@@ -55,7 +55,6 @@ class TrainingTask:
         self.plateau = schedules.Plateau(s.plateau_patience, s.plateau_factor)
         self.start = context.start
 
-        self.validated: dict[str, Tensor] = {}
         self.history: list[tuple[int, float]] = []
         self.best: dict[str, Tensor] = {}
         # Of the hinges on features (row 0) and on statistics (row 1), summed over the steps of each point of their
@@ -74,8 +73,7 @@ class TrainingTask:
     def step(self, index: int) -> Mapping[str, Tensor]:
         """One batch of equation 12. Where a validation is due it comes first: its values are those before the step."""
         s = self.settings
-        if s.validate_every and index % s.validate_every == 0:
-            self._validate(index)
+        validated = self._validate(index) if s.validate_every and index % s.validate_every == 0 else {}
         rate = s.lr * self._multiplier(index)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -89,7 +87,7 @@ class TrainingTask:
         self.optimizer.step()
         if s.schedule == "plateau":
             self.plateau.see(float(terms.total.detach()))
-        return {**_values(terms), "schedule/lr": torch.tensor(rate), **self._hinges(terms, index), **self.validated}
+        return {**_values(terms), "schedule/lr": torch.tensor(rate), **self._hinges(terms, index), **validated}
 
     def losses(self, images_2B3HW: Tensor, of_targets: Mapping[str, Tensor]) -> objective.Terms:
         """The trained loss of contents and styles [2 B, 3, H, W], given the features of these."""
@@ -139,7 +137,6 @@ class TrainingTask:
             "network": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "plateau": self.plateau.state_dict(),
-            "validated": dict(self.validated),
             "history": [list(point) for point in self.history],
             "best": dict(self.best),
             "activity": self.activity,
@@ -151,7 +148,6 @@ class TrainingTask:
         self.net.load_state_dict(state["network"])
         self.optimizer.load_state_dict(dict(state["optimizer"]))
         self.plateau.load_state_dict(state["plateau"])
-        self.validated = {name: value.to(self.device) for name, value in state["validated"].items()}
         self.history = [(int(step), float(total)) for step, total in state["history"]]
         self.best = {name: value.to(self.device) for name, value in state["best"].items()}
         self.activity.copy_(state["activity"])
@@ -214,12 +210,13 @@ class TrainingTask:
         self.last_active = torch.where(hinges.loss.detach() > 0, float(index + 1), self.last_active)
         return {f"{kind}/{layer}": value for kind, layers in named.items() for layer, value in layers.items()}
 
-    def _validate(self, index: int) -> None:
-        self.validated, _ = self._measure(reverse=False)
-        total = float(self.validated["validation/total"])
+    def _validate(self, index: int) -> dict[str, Tensor]:
+        validated, _ = self._measure(reverse=False)
+        total = float(validated["validation/total"])
         if self.settings.keep == "best" and total < min((t for _, t in self.history), default=float("inf")):
             self.best = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
         self.history.append((index, total))
+        return validated
 
     def _measure(self, *, reverse: bool) -> tuple[dict[str, Tensor], Tensor]:
         """Means over the validation pairs, and with `reverse` all outputs by kind: [4 V, 3, H, W], else empty."""

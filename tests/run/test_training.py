@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -80,6 +81,104 @@ def test_divergence_is_seen_at_its_step(bad: float, at: int) -> None:
     points: list[Any] = []
     outcome = training.run(Walk(250, lambda i, _: bad if i == at else 1.0), hooks(points, []), "loss/total")
     assert outcome.kind == "diverged" and outcome.reason.endswith(f"at step {at + 1}")
+
+
+class Slow(Walk):
+    """Steps so slow that a point of its curve takes longer than anybody would wait for a stop."""
+
+    def step(self, index: int) -> Mapping[str, torch.Tensor]:
+        time.sleep(0.03)
+        return super().step(index)
+
+
+def test_a_stop_and_a_checkpoint_do_not_wait_for_the_next_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "LOOK_SECONDS", 0.1)
+    kept: list[int] = []
+    quiet = training.Hooks(
+        log=lambda *_: None,
+        checkpoint=lambda data, step: kept.append(step),
+        stop=lambda: len(kept) == 2,
+        checkpoint_seconds=0.2,
+    )
+    outcome = training.run(Slow(10_000), quiet, "loss/total")  # a point each 100 steps: three seconds
+    assert outcome.kind == "stopped" and outcome.progress.history == []
+    assert len(kept) == 3 and kept[-1] < 100
+    assert [step for step, _ in outcome.progress.since] == list(range(1, kept[-1] + 1))
+
+
+def test_a_trial_that_is_stopped_within_a_point_has_the_same_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole: list[Any] = []
+    training.seed_all(3, "abc")
+    training.run(Walk(), hooks(whole, []), "loss/total")
+    monkeypatch.setattr(training, "LOOK_SECONDS", 0.0)  # every step is looked at
+    kept: list[bytes] = []
+    after: list[Any] = []
+    training.seed_all(3, "abc")
+    asked = iter([False, False, False, False, True])
+    stopped = training.Hooks(
+        lambda s, _, v: after.append((s, v["loss/total"])), lambda d, _: kept.append(d), lambda: next(asked)
+    )
+    assert training.run(Walk(), stopped, "loss/total").reason == "stopped at step 5"
+    task = Walk()
+    training.run(task, hooks(after, []), "loss/total", training.unpack(kept[-1], task))
+    assert after == whole
+
+
+class Sampled(Walk):
+    """Measures one of its values every 40 steps only."""
+
+    def step(self, index: int) -> Mapping[str, torch.Tensor]:
+        some = {"quality/now": torch.tensor(float(index))} if index % 40 == 5 else {}
+        return {**super().step(index), **some}
+
+
+def test_a_value_measured_now_and_then_is_logged_where_it_was_measured() -> None:
+    points: list[tuple[int, dict[str, float]]] = []
+    every = training.Hooks(lambda step, _, values: points.append((step, dict(values))), lambda *_: None)
+    outcome = training.run(Sampled(250), every, "quality/now")
+    measured = [(step, values["quality/now"]) for step, values in points if "quality/now" in values]
+    assert measured == [(i + 1, float(i)) for i in range(5, 250, 40)]
+    assert len([p for p in points if "loss/total" in p[1]]) == math.ceil(250 / 3)
+    assert training.newest(outcome.progress, "quality/now") == 245.0
+    assert training.newest(outcome.progress, "quality/never") is None
+
+
+def test_a_pruner_sees_the_newest_measured_value() -> None:
+    seen: list[tuple[int, float]] = []
+    pruned = training.Hooks(
+        lambda *_: None, lambda *_: None, report=lambda step, value: seen.append((step, value)), report_every=50
+    )
+    training.run(Sampled(250), pruned, "quality/now")
+    assert [value for _, value in seen] == [45.0, 85.0, 125.0, 165.0, 245.0]
+
+
+class Swallowing(Walk):
+    """Its weights turn to `bad` at a step; its losses stay finite, as behind a ReLU."""
+
+    def __init__(self, bad: float, at: int, place: str = "network"):
+        super().__init__(250)
+        self.bad, self.at, self.place = bad, at, place
+        self.weights = torch.ones(3, 3)
+
+    def step(self, index: int) -> Mapping[str, torch.Tensor]:
+        if index == self.at:
+            self.weights[1, 2] = self.bad
+        return super().step(index)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"x": self.x, self.place: {"conv": [self.weights]}, "which": torch.arange(3)}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(("at", "seen"), [(0, 3), (100, 102), (249, 250)])
+def test_weights_that_are_not_finite_end_a_trial_at_the_next_point(bad: float, at: int, seen: int) -> None:
+    outcome = training.run(Swallowing(bad, at), hooks([], []), "loss/total")
+    assert (outcome.kind, outcome.reason) == ("diverged", f"network.conv.0 is not finite at step {seen}")
+
+
+def test_an_optimizers_own_state_need_not_be_finite() -> None:
+    assert training.run(Swallowing(math.inf, 3, "optimizer"), hooks([], []), "loss/total").kind == "finished"
+    assert training.unsound({}) == ""
 
 
 def test_generators_are_seeded_from_seed_and_trial() -> None:
