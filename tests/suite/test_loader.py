@@ -1,111 +1,294 @@
-"""Every mistake in a suite is named with file, line, column, key and the nearest allowed words."""
+"""A suite is found, read and checked; every mistake is named with file, line, column, key and the allowed words."""
 
 from __future__ import annotations
 
-import re
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rules import GRID, E, Rule, complaints, mended, refused
 from running import ROOT, Ran
 
 from retable.bench.suite import loader, schema
+from retable.bench.suite.schema import Suite
 
-FIGURE = """  figure1:
-    title: Loss curves
-    source: Figure 1
-    from: grid
-    kind: curves
-    where: {lr: 0.1}
-    metric: loss/total
-    colour: method
-"""
-MISTAKES = [
-    ("unknown key", "    about: two methods", "    abuot: two methods", "unknown key 'abuot'; did you mean 'about'?"),
-    ("missing key", "    task: descent\n    about: two", "    about: two", "'task' is missing here"),
-    ("unknown task", "    task: idle", "    task: idel", "unknown task 'idel'; did you mean 'idle'?"),
-    ("wrong type", "year: 2020", "year: soon", "unable to parse string as an integer"),
-    ("unknown setting", "      lr: {value: [", "      lrr: {value: [", "unknown setting 'lrr'; did you mean 'lr'?"),
-    ("no source", "momentum], source: section 1}", "momentum]}", "'source' is missing here"),
-    ("bad value", "[0.5, 0.1, 0.01", "[fast, 0.1, 0.01", "unable to parse string as a number"),
-    ("unknown experiment", "    from: grid\n    rows", "    from: grit\n    rows", "unknown experiment 'grit'"),
-    (
-        "unknown metric",
-        "{metric: loss/final, label",
-        "{metric: loss/finl, label",
-        "unknown metric 'loss/finl'; did you",
+TABLE = "tables: {t: {title: t, from: e, rows: line, columns: {l: {metric: loss/final}}"
+FIGURE = "figures: {f: {title: t, from: e, metric: loss/final"
+CLAIM = "claims: {c: {quote: up it goes, from: e, check: {metric: loss/final"
+BELOW = "form: below, these: {line: 1}, than: {line: 2.5}"
+
+RULES = [
+    Rule(
+        "a key that no suite has",
+        E + "▸abuot: a\n",
+        "abuot: unknown key 'abuot'; did you mean 'about'? known: about, claims, consistency, experiments, figures, "
+        "notes, packages, paper, scales, settings, suite, tables",
+        "abuot: a\n -> ",
     ),
-    (
-        "published row",
-        "      plain: {lr: 0.5, loss",
-        "      plane: {lr: 0.5, loss",
-        "unknown row 'plane'; did you mean 'plain'",
+    Rule(
+        "a key that no experiment has",
+        "experiments: {e: {task: fly, about: a, ▸form: {experiment: e}}}\n",
+        "experiments.e.form: unknown key 'form'; did you mean 'from'? known: about, at, cells, from, not_at, search, "
+        "seconds_at, seeds, seeds_at, settings, task",
+        ", form: {experiment: e} -> ",
     ),
-    ("published column", "plain: {lr: 0.5, loss: 0.1}", "plain: {lr: 0.5, los: 0.1}", "unknown column 'los'; did you"),
-    ("no such trial", "where: {lr: 0.1}\n    metric", "where: {lr: 0.2}\n    metric", "no trial has lr = 0.2"),
-    ("unknown scale", "not_at: {quick: at big", "not_at: {quik: at big", "unknown scale 'quik'; did you mean 'quick'?"),
-    ("figure kind", "kind: curves", "kind: curve", "'curve' is not allowed; did you mean 'curves'?"),
-    ("no kind", FIGURE, FIGURE.replace("    kind: curves\n", ""), "'kind' is missing here"),
-    (
-        "what a kind needs",
-        FIGURE,
-        FIGURE.replace("    colour: method\n", ""),
-        "'colour' is missing here; kind 'curves' needs it",
+    Rule(
+        "a key that is missing is told where it is to stand",
+        "experiments: {▸e: {task: fly}}\n",
+        "experiments.e: 'about' is missing here",
+        "fly -> fly, about: a",
     ),
-    ("key of a kind", "    log: true\n", "    lag: true\n", "unknown key 'lag' of kind 'curves'; did you mean 'log'?"),
-    ("key of another kind", "    log: true\n", "    x: lr\n", "unknown key 'x' of kind 'curves'"),
-    ("check form", "form: below", "form: beneath", "check.form: 'beneath' is not allowed; known: below, ratio"),
-    (
+    Rule(
+        "every constant has a source",
+        "settings: {▸line: {value: 1}, size: {value: 3, source: ▸s}}\n" + E,
+        "settings.line: 'source' is missing here\n"
+        "settings.size.source: String should have at least 3 characters (got 's')",
+        "value: 1 -> value: 1, source: s 1 ~ source: s} -> source: s 1}",
+    ),
+    Rule(
+        "a value of another type is shown",
+        "experiments: {e: {task: fly, about: a, seconds_at: {quick: ▸soon}}}\n",
+        "experiments.e.seconds_at.quick: Input should be a valid number, unable to parse string as a number "
+        "(got 'soon')",
+        "soon -> 2.5",
+    ),
+    Rule(
+        "a mapping or a list of another type is not: it would fill the screen",
+        "experiments: {e: {task: ▸{a: b}, about: ▸[a]}}\n",
+        "experiments.e.task: Input should be a valid string\nexperiments.e.about: Input should be a valid string",
+        "{a: b} -> fly ~ [a] -> a",
+    ),
+    Rule(
+        "a value that may be of several types is complained of once",
+        "experiments: {e: {task: fly, about: a, seeds: ▸many}}\n",
+        "experiments.e.seeds: Input should be a valid list (got 'many')",
+        "many -> 2",
+    ),
+    Rule(
+        "a word that is not one of the few",
+        "experiments: {e: {task: fly, about: a, search:\n"
+        "  {space: {line: [1, 2]}, trials: 1, metric: loss/final, direction: ▸minimise, source: s 1}}}\n",
+        "experiments.e.search.direction: 'minimise' is not allowed; did you mean 'minimize' or 'maximize'? "
+        "known: minimize, maximize",
+        "minimise -> minimize",
+    ),
+    Rule(
+        "what the schema itself refuses, in its words",
+        "experiments: {e: {task: fly, about: a, search:\n"
+        "  {space: {line: ▸{low: 2, high: 1}}, trials: 1, metric: loss/final, source: s 1}}}\n",
+        "experiments.e.search.space.line: low (2.0) must be below high (1.0)",
+        "high: 1 -> high: 3",
+    ),
+    Rule(
+        "a key of a range, though a list might stand there too",
+        "experiments: {e: {task: fly, about: a, search:\n"
+        "  {space: {line: ▸{low: 2, high: 3, ▸lgo: true}}, trials: 1, metric: loss/final, source: s 1}}}\n",
+        "experiments.e.search.space.line: Input should be a valid list\n"
+        "experiments.e.search.space.line.lgo: unknown key 'lgo'; did you mean 'low' or 'log'? "
+        "known: high, integer, log, low",
+        "lgo -> log",
+    ),
+    Rule(
+        "a key of a row or a column",
+        GRID + TABLE.replace("metric:", "▸metrics: a, metric:") + "}}\n",
+        "tables.t.columns.l.metrics: unknown key 'metrics'; did you mean 'metric'? known: factor, format, from, label, "
+        "metric, published_from, published_unit, relative_to, setting, unit, where",
+        "metrics: a,  -> ",
+    ),
+    Rule(
+        "a form of claim that there is not",
+        f"{GRID}{CLAIM}, form: ▸beneath}}}}}}\n",
+        "claims.c.check.form: 'beneath' is not allowed; known: below, ratio, spread, monotone, extreme, agrees",
+        f"form: beneath -> {BELOW}",
+    ),
+    Rule(
+        "of a claim's keys, those of its form are known",
+        f"{GRID}{CLAIM}, {BELOW}, ▸highest: true}}}}}}\n",
+        "claims.c.check.highest: unknown key 'highest' of form 'below'; did you mean 'higher'? "
+        "known: form, higher, margin, metric, than, these",
+        "highest -> higher",
+    ),
+    Rule(
         "what a form needs",
-        "momentum}, than: {method: plain}}",
-        "momentum}}",
-        "'than' is missing here; form 'below' needs it",
+        GRID + CLAIM.replace("check", "▸check") + ", form: below, these: {line: 1}}}}\n",
+        "claims.c.check: 'than' is missing here; form 'below' needs it",
+        "these: {line: 1} -> these: {line: 1}, than: {line: 2.5}",
     ),
-    ("twice", "scales:\n", "settings: {}\nscales:\n", "key 'settings' stands twice"),
-    ("empty grid", "{value: [plain, momentum], source", "{value: [], source", "an empty list is a grid without a cell"),
-    (
-        "two selects",
-        "{lowest: loss/final, over",
-        "{lowest: loss/final, highest: loss/final, over",
-        "exactly one of lowest",
+    Rule(
+        "a kind of figure that there is not",
+        GRID + FIGURE + ", kind: ▸curve}}\n",
+        "figures.f.kind: 'curve' is not allowed; did you mean 'curves'? "
+        "known: curves, heatmap, images, lines, bars, arrays, importance",
+        "curve -> lines, x: line",
     ),
-    ("from itself", "from: {experiment: grid,", "from: {experiment: tune,", "'tune' starts from itself"),
+    Rule(
+        "a figure has a kind",
+        GRID + FIGURE.replace("f:", "▸f:") + "}}\n",
+        "figures.f: 'kind' is missing here",
+        "metric: loss/final}}\n -> metric: loss/final, kind: lines, x: line}}\n",
+    ),
+    Rule(
+        "what a kind needs",
+        GRID + FIGURE.replace("f:", "▸f:") + ", kind: curves}}\n",
+        "figures.f: 'colour' is missing here; kind 'curves' needs it",
+        "curves -> curves, colour: line",
+    ),
+    Rule(
+        "of a figure's keys, those of its kind are known",
+        GRID + FIGURE + ", kind: lines, x: line, ▸smoth: 3}}\n",
+        "figures.f.smoth: unknown key 'smoth' of kind 'lines'; "
+        "known: colour, from, kind, labels, log, metric, not_at, note, panels, select, source, title, ...",
+        "kind: lines, x: line, smoth -> kind: curves, colour: line, smooth",
+    ),
+    Rule(
+        "a key that is called like its kind, which in pydantic's path of the error stands there too",
+        GRID + "figures:\n  ▸f: {title: t, kind: arrays, from: e, ▸bye: epoch, arrays: [▸{title: t, ▸yy: z}]}\n",
+        "figures.f: 'artifact' is missing here; kind 'arrays' needs it\n"
+        "figures.f.bye: unknown key 'bye' of kind 'arrays'; did you mean 'by'? known: arrays, artifact, by, from, "
+        "kind, labels, not_at, note, rows, select, source, title, ...\n"
+        "figures.f.arrays.0: 'y' is missing here\n"
+        "figures.f.arrays.0.yy: unknown key 'yy'; did you mean 'y'? known: limits, log, title, x, x_label, y",
+        "bye -> artifact: arrays/a.npz, by ~ yy -> y",
+    ),
+    Rule(
+        "one of two keys",
+        f"{GRID}{TABLE}, select: ▸{{lowest: loss/final, highest: loss/final, over: [line]}}}}}}\n",
+        "tables.t.select: give exactly one of lowest, highest",
+        "lowest: loss/final, highest -> highest",
+    ),
+    Rule(
+        "every mistake is told, in the order of the file",
+        "experiments:\n  z: {task: fly, ▸abuot: a, about: a}\n  a: {task: ▸[], about: a}\n▸suites: a\n",
+        "experiments.z.abuot: unknown key 'abuot'; did you mean 'about'? known: about, at, cells, from, not_at, "
+        "search, seconds_at, seeds, seeds_at, settings, task\n"
+        "experiments.a.task: Input should be a valid string\n"
+        "suites: unknown key 'suites'; did you mean 'suite'? known: about, claims, consistency, "
+        "experiments, figures, notes, packages, paper, scales, settings, suite, tables",
+        "abuot: a,  ->  ~ [] -> fly ~ suites: a\n -> ",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "message"), [m[1:] for m in MISTAKES], ids=[m[0] for m in MISTAKES])
-def test_a_mistake_is_placed_and_explained(project: Path, old: str, new: str, message: str) -> None:
-    path = project / "suites" / "toy.yaml"
-    text = path.read_text()
-    assert old in text
-    changed = text.replace(old, new, 1)
-    path.write_text(changed)
-    line = changed[: changed.index(new)].count("\n") + 1 + new.rstrip("\n").count("\n") * (old.count("\n") < 2)
-    with pytest.raises(loader.SuiteError) as error:
-        loader.load("toy")
-    assert message in str(error.value)
-    place = re.match(r"suites/toy\.yaml:(\d+):(\d+): ", str(error.value))
-    assert place, error.value
-    assert abs(int(place[1]) - line) <= 2
+@pytest.mark.parametrize("rule", RULES, ids=[r.id for r in RULES])
+def test_a_broken_rule_is_placed_and_explained(read: Callable[[str], Suite], rule: Rule) -> None:
+    assert refused(rule.body, read) == complaints(rule.body, rule.said)
 
 
-def test_a_key_that_is_called_like_its_kind_is_placed_all_the_same(project: Path) -> None:
-    """In an error's path pydantic writes the kind 'arrays' where the key 'arrays' of that kind could stand too."""
-    path = project / "suites" / "toy.yaml"
-    figure = (
-        "  spectra:\n    {title: t, kind: arrays, from: grid, bye: epoch,\n    arrays: [{title: t, yy: z}]}\nclaims:"
-    )
-    path.write_text(path.read_text().replace("claims:", figure, 1))
+@pytest.mark.parametrize("rule", RULES, ids=[r.id for r in RULES])
+def test_the_smallest_change_mends_it(read: Callable[[str], Suite], rule: Rule) -> None:
+    assert read(mended(rule)).suite == "kites"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "1:1: suite: Input should be a valid dictionary or instance of Suite (got None)"),
+        (b"null", "1:1: suite: Input should be a valid dictionary or instance of Suite (got None)"),
+        (b"\n[1, 2]", "2:1: suite: Input should be a valid dictionary or instance of Suite"),
+        (b"\xff\xfe\x00", "1:1: not UTF-8 text (byte 0xff)"),
+        (b"suite: [", "2:1: not YAML: did not find expected node content"),
+        (b"a: 1\na: b", "2:1: key 'a' stands twice"),
+    ],
+)
+def test_files_that_are_no_suite(project: Path, content: bytes, said: str) -> None:
+    (project / "suites" / "toy.yaml").write_bytes(content)
     with pytest.raises(loader.SuiteError) as error:
         loader.load("toy")
-    first = path.read_text().splitlines().index("  spectra:") + 1
-    told = [line.partition("; did you")[0] for line in error.value.lines]
-    assert told == [
-        f"suites/toy.yaml:{first}:3: figures.spectra: 'artifact' is missing here; kind 'arrays' needs it",
-        f"suites/toy.yaml:{first + 1}:42: figures.spectra.bye: unknown key 'bye' of kind 'arrays'",
-        f"suites/toy.yaml:{first + 2}:14: figures.spectra.arrays.0: 'y' is missing here",
-        f"suites/toy.yaml:{first + 2}:25: figures.spectra.arrays.0.yy: unknown key 'yy'",
-    ]
+    assert error.value.lines[0] == f"suites/toy.yaml:{said}"
+
+
+def test_a_suite_that_lacks_all_is_told_so_line_by_line(project: Path) -> None:
+    (project / "suites" / "toy.yaml").write_text("about: a\n")
+    with pytest.raises(loader.SuiteError) as error:
+        loader.load("toy")
+    keys = ("experiments", "paper", "scales", "suite")
+    assert error.value.lines == [f"suites/toy.yaml:1:1: suite: '{key}' is missing here" for key in keys]
+    assert str(error.value) == "\n".join(error.value.lines)
+
+
+def test_a_suite_that_cannot_be_read_says_why(project: Path) -> None:
+    (project / "suites" / "folder.yaml").mkdir()
+    with pytest.raises(loader.SuiteError, match=r"^suites/folder\.yaml: cannot be read: Is a directory$"):
+        loader.load("folder")
+
+
+def test_a_suite_is_known_with_its_place(project: Path) -> None:
+    found = loader.load("toy")
+    assert found == loader.SuiteFile(found.suite, project / "suites" / "toy.yaml", project)
+    assert found.suite.suite == "toy"
+
+
+def test_a_suite_is_found_by_name_from_a_folder_below(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "toypaper" / "suites").mkdir()
+    monkeypatch.chdir(project / "toypaper")
+    assert loader.find("toy") == project / "suites" / "toy.yaml"
+    (project / "toypaper" / "suites" / "nearer.yaml").touch()
+    assert loader.find("nearer") == project / "toypaper" / "suites" / "nearer.yaml"
+    with pytest.raises(loader.SuiteError, match="no suite is called 'toy'; known: nearer"):
+        loader.find("toy")
+
+
+def test_a_suite_is_found_by_its_path_with_either_ending(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "suites" / "toy.yaml").rename(project / "other.yml")
+    assert loader.find("other.yml") == loader.find(project / "other.yml") == project / "other.yml"
+    assert loader.available() == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("tyo", "no suite is called 'tyo'; did you mean 'toy'? known: another, toy"),
+        ("suites/toy", "no suite is called 'suites/toy'; known: another, toy"),
+        ("toy.yaml", "toy.yaml: no such file; did you mean 'toy'? known: another, toy"),
+        ("suites/none.yml", "suites/none.yml: no such file; known: another, toy"),
+    ],
+)
+def test_a_suite_that_is_not_found(project: Path, asked: str, said: str) -> None:
+    (project / "suites" / "another.yaml").touch()
+    with pytest.raises(loader.SuiteError) as error:
+        loader.load(asked)
+    assert str(error.value) == said and error.value.lines == [said]
+
+
+def test_suites_are_listed_by_name(project: Path) -> None:
+    for name in ("zebra.yaml", "ant.yaml", "notes.txt", "other.yml"):
+        (project / "suites" / name).touch()
+    assert [p.name for p in loader.available()] == ["ant.yaml", "toy.yaml", "zebra.yaml"]
+
+
+def test_a_project_is_the_nearest_folder_that_is_marked_as_one(tmp_path: Path) -> None:
+    suite = tmp_path / "a" / "b" / "suites" / "toy.yaml"
+    suite.parent.mkdir(parents=True)
+    assert loader.project_of(suite) == tmp_path / "a" / "b"
+    assert loader.project_of(suite.parent.parent / "toy.yaml") == tmp_path / "a" / "b"
+    (tmp_path / "a" / "pyproject.toml").touch()
+    assert loader.project_of(suite) == tmp_path / "a"
+    (tmp_path / "a" / "b" / ".git").mkdir()
+    assert loader.project_of(suite) == tmp_path / "a" / "b"
+
+
+def test_a_place_outside_the_working_directory_is_shown_whole(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = project / "suites" / "toy.yaml"
+    path.write_text("suite: [")
+    monkeypatch.chdir(project / "toypaper")
+    with pytest.raises(loader.SuiteError) as error:
+        loader.load(path)
+    assert str(error.value).startswith(f"{path}:2:1: ")
+
+
+def test_the_projects_packages_are_importable_and_its_data_has_a_folder(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RETABLE_DATA")
+    for _ in range(2):
+        loader.load("toy")
+    assert sys.path.count(str(project)) == 1 and sys.path[-1] == str(project)
+    assert os.environ["RETABLE_DATA"] == str(project / "data")
+    monkeypatch.setenv("RETABLE_DATA", "elsewhere")
+    loader.load("toy")
+    assert os.environ["RETABLE_DATA"] == "elsewhere"
 
 
 def test_a_metric_needs_a_group(project: Path, bench: Callable[..., Ran]) -> None:
@@ -123,22 +306,6 @@ def test_all_mistakes_are_told_at_once_and_nothing_runs(project: Path, bench: Ca
     assert ran.code == 2 and "Traceback" not in ran.err
     assert "'title' is missing here" in ran.err
     assert not list((project / "mlruns").glob("optuna.db"))
-
-
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"[1, 2]", b"suite: [", b"null", b"a: b: c"])
-def test_files_that_are_no_suite(project: Path, content: bytes) -> None:
-    (project / "suites" / "toy.yaml").write_bytes(content)
-    with pytest.raises(loader.SuiteError, match=r"suites/toy.yaml:\d+:\d+"):
-        loader.load("toy")
-
-
-def test_a_suite_is_found_by_name_from_a_folder_below(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(project / "toypaper")
-    assert loader.load("toy").project == project
-    with pytest.raises(loader.SuiteError, match="no suite is called 'tyo'; did you mean 'toy'"):
-        loader.load("tyo")
-    with pytest.raises(loader.SuiteError, match="no such file"):
-        loader.load("suites/none.yaml")
 
 
 def test_the_schema_for_editors_is_up_to_date() -> None:
