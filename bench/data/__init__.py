@@ -54,7 +54,7 @@ def find(name: str, packages: Sequence[str] = ()) -> Source:
 
 def version(name: str, packages: Sequence[str] = ()) -> str:
     """What goes into a trial's id for `name`: pinned content hashes for embedded data, the official
-    release's checksum for downloadable sets, names, sizes and modification times for folders.
+    release's checksum for downloadable sets, names and contents for folders.
     """
     return find(name, packages).version()
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retable.bench.data.decode import SUFFIXES
 from retable.bench.data.download import Progress, quiet
 from retable.bench.data.source import DataError, root
+from retable.bench.files import write
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,13 +45,53 @@ def files(path: str | Path) -> list[str]:
 
 
 def version(path: str | Path) -> str:
-    """Twelve hex digits over the images' names, sizes and modification times. Raises DataError."""
+    """Twelve hex digits over the images' names and contents: a copy on another machine has the same. Raises DataError.
+
+    Contents are read once: their hashes are kept under `root()/cache` for as long as size and modification time stay.
+    """
     base = _base(path)
     digest = hashlib.sha256()
+    for name, content in _contents(base).items():
+        digest.update(f"{name}\0{content}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:12]
+
+
+def _contents(base: Path) -> dict[str, str]:
+    """Image -> the hash of its bytes."""
+    memo = root() / "cache" / f"folder-{_place(base)}.json"
+    known = _known(memo)
+    now = time.time_ns()
+    found: dict[str, tuple[int, int, str]] = {}
     for name in files(base):
         status = (base / name).stat()
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()[:12]
+        was = known.get(name)
+        if was is None or was[:2] != [status.st_size, status.st_mtime_ns]:
+            with (base / name).open("rb") as file:
+                was = [status.st_size, status.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest()]
+        found[name] = (was[0], was[1], was[2])
+    # A file that was written just now may be written again within the same tick of the clock: it is not kept.
+    kept = {name: entry for name, entry in found.items() if now - entry[1] > SETTLED}
+    if kept != {name: tuple(entry) for name, entry in known.items()}:
+        with suppress(OSError):  # without a memory the contents are read again, that is all
+            write(memo, json.dumps(kept))
+    return {name: entry[2] for name, entry in found.items()}
+
+
+SETTLED = 2_000_000_000
+"""Nanoseconds after which a file's modification time tells it from a later state."""
+
+
+def _known(memo: Path) -> dict[str, list[Any]]:
+    try:
+        found = json.loads(memo.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    sound = isinstance(found, dict) and all(isinstance(entry, list) and len(entry) == 3 for entry in found.values())
+    return found if sound else {}
+
+
+def _place(base: Path) -> str:
+    return hashlib.sha256(os.fsencode(base)).hexdigest()[:12]
 
 
 def missing(path: str | Path) -> str | None:
@@ -68,8 +112,7 @@ def load(path: str | Path, size: int, *, progress: Progress = quiet) -> np.memma
     from retable.bench.data import cache
 
     base, names = _base(path), files(path)
-    place = hashlib.sha256(os.fsencode(base)).hexdigest()[:12]
-    pixels = root() / "cache" / f"folder-{place}-{version(base)}-{size}.u8"
+    pixels = root() / "cache" / f"folder-{_place(base)}-{version(base)}-{size}.u8"
     index = cache.prepare(base, names, size, pixels, progress=progress)
     if index.corrupt:
         cache.remove(pixels)  # a repaired file changes the version, a removed one the names: this cache is of no use

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +154,7 @@ def test_a_folder_is_a_source(pictures: Path) -> None:
     assert np.array_equal(images[1], square(read_rgb(pictures / "b.PNG"), 4))
 
 
-@pytest.mark.parametrize("change", ["name", "size", "time", "one more", "one less"])
+@pytest.mark.parametrize("change", ["name", "size", "content", "one more", "one less"])
 def test_any_change_is_a_new_version(pictures: Path, change: str) -> None:
     before = folder.version(pictures)
     assert folder.version(pictures) == before
@@ -164,13 +166,42 @@ def test_any_change_is_a_new_version(pictures: Path, change: str) -> None:
         case "size":
             file.write_bytes(file.read_bytes() + b"\0")
             os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-        case "time":
-            os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
+        case "content":  # of the same size, and old: its hash was kept
+            file.write_bytes(file.read_bytes()[:-1] + b"\1")
         case "one more":
             Image.fromarray(RGB).save(pictures / "e.png")
         case "one less":
             file.unlink()
     assert folder.version(pictures) != before
+
+
+def test_a_copy_on_another_machine_has_the_same_version(pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "copy", copy_function=shutil.copyfile)  # every file's time is new
+    assert folder.version(tmp_path / "copy") == folder.version(pictures)
+    os.utime(pictures / "a.jpg", (5, 5))
+    assert folder.version(tmp_path / "copy") == folder.version(pictures)
+
+
+def test_contents_are_read_once(pictures: Path, data_root: Path) -> None:
+    for name in folder.files(pictures):
+        os.utime(pictures / name, (1_000, 1_000))
+    before = folder.version(pictures)
+    (memo,) = (data_root / "cache").glob("folder-*.json")
+    kept = json.loads(memo.read_text())
+    assert set(kept) == set(folder.files(pictures))
+    kept["a.jpg"][2] = "0" * 64  # were it read again, this would not be believed
+    memo.write_text(json.dumps(kept))
+    assert folder.version(pictures) != before
+    memo.write_text("torn {")
+    assert folder.version(pictures) == before
+
+
+def test_a_file_of_this_instant_is_not_remembered(pictures: Path, data_root: Path) -> None:
+    (pictures / "a.jpg").touch()
+    os.utime(pictures / "b.PNG", (1_000, 1_000))
+    folder.version(pictures)
+    (memo,) = (data_root / "cache").glob("folder-*.json")
+    assert "b.PNG" in json.loads(memo.read_text()) and "a.jpg" not in json.loads(memo.read_text())
 
 
 def test_edited_images_are_decoded_again(pictures: Path) -> None:
