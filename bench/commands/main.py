@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from retable.bench.commands import apply, compare, ui, worker
+from retable.bench.commands import apply, compare, signals, ui, worker
 
 if TYPE_CHECKING:
     from retable.bench.commands.listing import Selection
@@ -168,6 +168,7 @@ def plan(selection: Selection, workers: int | None, as_json: bool) -> None:
 @click.option("--checkpoint-every", default=60.0, show_default=True, metavar="SECONDS", help="of a long trial")
 @worker.on_ray
 @click.option("--report/--no-report", "with_report", default=True, help="write the report at the end")
+@signals.sigterm_as_ctrl_c()
 def run(
     selection: Selection,
     storage: str | None,

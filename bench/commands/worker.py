@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from retable.bench.commands import signals
+
 RANKS = click.option(
     "--ranks",
     type=click.IntRange(1, 64),
@@ -84,7 +86,8 @@ def worker(
     try:
         place = places.locate(file.project, tracking, storage)
         options = replace(machine.options_of(workers, ranks, device), checkpoint_seconds=checkpoint_every)
-        served = joining.serve(file, place, options, scale=scale, idle=idle, mixed=mixed)
+        with signals.counted() as asked:
+            served = joining.serve(file, place, options, scale=scale, idle=idle, mixed=mixed, asked=asked)
     except RunError as error:
         raise click.ClickException(str(error)) from None
     print(f"{served.done} trials finished, {served.failed} failed", file=sys.stderr)

@@ -6,39 +6,36 @@ not what is done: a run of ten thousand trials ends as fast as it began.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from optuna.trial import FrozenTrial
 
 from retable.bench.queue import study
+from retable.bench.run import events
+from retable.bench.run.progress import Progress
 from retable.bench.store import reading, records, status
 from retable.bench.store.places import Stores, experiment_name
 from retable.bench.suite.plan import Trial
 
 
-class Progress(Protocol):
-    """What a run tells while it goes on (`progress.py` has one for terminals and one for logs)."""
-
-    def begin(self, todo: int, cached: int, workers: int) -> None: ...
-    def event(self, trial: Trial, event: Mapping[str, Any]) -> None: ...
-    def note(self, text: str) -> None: ...
-    def end(self) -> None: ...
-
-
 @dataclass
 class Board:
-    """What is known of the chosen trials.
+    """What is known of the chosen trials, and where it stands.
 
-    todo: those that were not done at the start. before: the ids of those that had a run then, which may have left a
-    checkpoint. needs: by experiment, what a worker must have (`versions.of`). bad: why a trial failed. ending: done in
-    the queue, and perhaps about to be told of by a worker of ours. pending: by experiment, what was never queued, in
-    order. queued: by experiment, what was and is not settled.
+    queues: by experiment. digests: of each experiment's code. show: who is told. todo: those that were not done at the
+    start. before: the ids of those that had a run then, which may have left a checkpoint. needs: by experiment, what a
+    worker must have (`versions.of`). bad: why a trial failed. ending: done in the queue, and perhaps about to be told
+    of by a worker of ours. pending: by experiment, what was never queued, in order. queued: by experiment, what was and
+    is not settled.
     """
 
     trials: dict[str, Trial]
     todo: list[str]
+    stores: Stores
+    queues: dict[str, study.Queue]
+    digests: dict[str, str]
+    show: Progress
     settled: set[str] = field(default_factory=set)
     before: set[str] = field(default_factory=set)
     needs: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -47,7 +44,6 @@ class Board:
     ending: set[str] = field(default_factory=set)
     stopping: bool = False
     interrupted: bool = False
-    early_deaths: int = 0
     broken: int = 0
     pending: dict[str, list[str]] = field(init=False)
     queued: dict[str, dict[str, None]] = field(init=False)
@@ -81,13 +77,11 @@ class Board:
             self.bad[trial] = bad
 
 
-def fill(
-    board: Board, queues: Mapping[str, study.Queue], stores: Stores, digests: Mapping[str, str], show: Progress
-) -> bool:
+def fill(board: Board) -> bool:
     """See what has been settled (by anybody's workers) and top the queues up. Whether there was anything to do."""
     before = board.standing
     for name in board.pending:
-        found, queued = queues[name], board.queued[name]
+        found, queued = board.queues[name], board.queued[name]
         if not queued and not board.pending[name]:
             continue
         found.refresh()
@@ -97,54 +91,52 @@ def fill(
                 if trial not in board.ending:  # one of ours may be telling of it just now
                     board.ending.add(trial)
                     continue
-                _elsewhere(trial, found.latest[trial], state, board, show)
+                _elsewhere(trial, found.latest[trial], state, board)
         window = max(board.window, 4 * found.running)  # other machines' workers are hungry too
         if board.stopping or found.waiting >= window // 2:
             continue
         forgotten = [trial for trial in queued if found.forgotten(trial)]
-        ready = _ready(board, name, window - found.waiting - len(forgotten), show)
+        ready = _ready(board, name, window - found.waiting - len(forgotten))
         if forgotten or ready:
-            _enqueue(found, [*forgotten, *ready], board, stores, digests, window)
+            _enqueue(found, [*forgotten, *ready], board, window)
         board.pending[name] = [t for t in board.pending[name] if t not in queued and t not in board.settled]
     return board.standing != before
 
 
-def _ready(board: Board, name: str, most: int, show: Progress) -> list[str]:
+def _ready(board: Board, name: str, most: int) -> list[str]:
     """The next trials that may start, so many at most."""
     found: list[str] = []
     for trial in board.pending[name]:
         if len(found) >= most:
             break
-        if trial not in board.settled and _startable(board.trials[trial], board, show):
+        if trial not in board.settled and _startable(board.trials[trial], board):
             found.append(trial)
     return found
 
 
-def _startable(trial: Trial, board: Board, show: Progress) -> bool:
+def _startable(trial: Trial, board: Board) -> bool:
     if trial.start is None or trial.start not in board.trials:
         return True
     if trial.start in board.bad:
         board.settle(trial.id, f"its start {board.trials[trial.start].name} failed")
-        show.event(trial, {"event": "failed", "trial": trial.id, "reason": board.bad[trial.id]})
+        board.show.event(trial, events.Failed(trial.id, board.bad[trial.id]))
         return False
     return trial.start in board.settled
 
 
-def _elsewhere(trial: str, frozen: FrozenTrial, state: str, board: Board, show: Progress) -> None:
+def _elsewhere(trial: str, frozen: FrozenTrial, state: str, board: Board) -> None:
     """A trial ended that no worker of ours told of."""
-    said = {"trial": trial, "seconds": frozen.duration.total_seconds() if frozen.duration else 0.0}
     if state == "failed":
         board.settle(trial, str(frozen.user_attrs.get("failed", "its workers died")))
-        show.event(board.trials[trial], {**said, "event": "failed", "reason": board.bad[trial]})
+        board.show.event(board.trials[trial], events.Failed(trial, board.bad[trial]))
     else:
         board.settle(trial)
-        show.event(board.trials[trial], {**said, "event": "done", "outcome": "finished elsewhere"})
+        seconds = frozen.duration.total_seconds() if frozen.duration else 0.0
+        board.show.event(board.trials[trial], events.Done(trial, "finished elsewhere", seconds))
 
 
-def _enqueue(
-    found: study.Queue, ready: Sequence[str], board: Board, stores: Stores, digests: Mapping[str, str], window: int
-) -> None:
-    with study.enqueue_lock(stores, found.study.study_name):
+def _enqueue(found: study.Queue, ready: Sequence[str], board: Board, window: int) -> None:
+    with study.enqueue_lock(board.stores, found.study.study_name):
         found.refresh()
         for trial_id in ready:
             if found.waiting >= window:
@@ -155,7 +147,7 @@ def _enqueue(
             if state in ("waiting", "running"):
                 continue  # another command's
             if state == "done":
-                again = status.of([trial], stores, digests, stale_counts=False)[trial_id]
+                again = status.of([trial], board.stores, board.digests, stale_counts=False)[trial_id]
                 if again.done:  # another command finished it since we planned
                     board.settle(trial_id)
                     continue
@@ -163,12 +155,12 @@ def _enqueue(
             found.waiting += 1
 
 
-def withdraw(board: Board, queues: Mapping[str, study.Queue]) -> None:
+def withdraw(board: Board) -> None:
     """Take back what still waits, so that a later command with another selection does not find it."""
     if board.done:
         return
     for name, queued in board.queued.items():
-        queues[name].withdraw(set(queued))
+        board.queues[name].withdraw(set(queued))
 
 
 def runs_of(trial: Trial, stores: Stores) -> list[records.Run]:

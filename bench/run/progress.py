@@ -1,14 +1,30 @@
-"""What a person sees of a run: a live view on a terminal, plain lines elsewhere."""
+"""What is told of a run while it goes on (`Progress`), and what a person sees: a live view on a terminal, or lines."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from retable.bench.numbers import duration
+from retable.bench.run import events
 from retable.bench.suite.plan import Trial
+
+
+class Progress(Protocol):
+    """What a run tells while it goes on. Give `retable.run` one of your own, or what it shows you is `make`'s."""
+
+    def begin(self, todo: int, cached: int, workers: int) -> None:
+        """So many trials are to run, and so many are done already."""
+
+    def event(self, trial: Trial, event: events.OfTrial) -> None:
+        """Something happened to a trial."""
+
+    def note(self, text: str) -> None:
+        """A line that a person should read."""
+
+    def end(self) -> None:
+        """Nothing more will come."""
 
 
 def make(stream: Any = None) -> Lines | Live:
@@ -29,11 +45,11 @@ class Lines:
         self.todo, self.began = todo, time.monotonic()
         self.note(f"{todo} trials to run, {cached} done already, {workers} workers")
 
-    def event(self, trial: Trial, event: Mapping[str, Any]) -> None:
+    def event(self, trial: Trial, event: events.OfTrial) -> None:
         line = _line(event)
         if not line:
             return
-        if event["event"] != "stopped":
+        if not isinstance(event, events.Stopped):
             self.done += 1
         self.note(f"[{self.done}/{self.todo}] {trial.experiment}: {trial.name}: {line}{self._left()}")
 
@@ -76,16 +92,15 @@ class Live:
             self.total = self.bars.add_task("[bold]all trials", total=todo)
             self.bars.start()
 
-    def event(self, trial: Trial, event: Mapping[str, Any]) -> None:
-        kind = event["event"]
-        if kind == "claimed":
+    def event(self, trial: Trial, event: events.OfTrial) -> None:
+        if isinstance(event, events.Claimed):
             self.running[trial.id] = self.bars.add_task(f"{trial.experiment}: {trial.name}", total=None)
-        elif kind == "tick" and trial.id in self.running:
-            self.bars.update(self.running[trial.id], completed=event["step"], total=event["steps"])
-        elif kind in ("done", "failed", "stopped"):
+        elif isinstance(event, events.Tick) and trial.id in self.running:
+            self.bars.update(self.running[trial.id], completed=event.step, total=event.steps)
+        elif isinstance(event, events.Done | events.Failed | events.Stopped):
             if trial.id in self.running:
                 self.bars.remove_task(self.running.pop(trial.id))
-            if kind != "stopped" and self.total is not None:
+            if not isinstance(event, events.Stopped) and self.total is not None:
                 self.bars.advance(self.total)
             self.console.print(f"{trial.experiment}: {trial.name}: {_line(event)}", highlight=False, markup=False)
 
@@ -96,15 +111,15 @@ class Live:
         self.bars.stop()
 
 
-def _line(event: Mapping[str, Any]) -> str:
-    kind = event["event"]
-    if kind == "failed":
-        return f"FAILED: {event['reason']}"
-    if kind == "stopped":
-        return "stopped; goes on from its checkpoint next time"
-    if kind != "done":
-        return ""
-    if event["outcome"] == "diverged":
-        return f"diverged: {event.get('reason', '')}"
-    value = "" if event.get("value") is None else f" {event.get('metric', 'value')}={event['value']:.5g}"
-    return f"{event['outcome']}{value} in {duration(event['seconds'])}"
+def _line(event: events.OfTrial) -> str:
+    match event:
+        case events.Failed(reason=reason):
+            return f"FAILED: {reason}"
+        case events.Stopped():
+            return "stopped; goes on from its checkpoint next time"
+        case events.Done(outcome="diverged", reason=reason):
+            return f"diverged: {reason}"
+        case events.Done(outcome=outcome, seconds=seconds, value=value, metric=metric):
+            shown = "" if value is None else f" {metric}={value:.5g}"
+            return f"{outcome}{shown} in {duration(seconds)}"
+    return ""

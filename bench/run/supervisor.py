@@ -6,39 +6,24 @@ done, closes the runs of dead processes, gives their trials back to the queue, a
 
 from __future__ import annotations
 
-import json
-import os
-import queue
-import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import optuna
 
 from retable.bench.queue import storage, study, versions
-from retable.bench.run import orders
-from retable.bench.run.board import Board, Progress, fill, runs_of, withdraw
+from retable.bench.run import events, orders
+from retable.bench.run.board import Board, fill, runs_of, withdraw
+from retable.bench.run.crew import Child, Crew
 from retable.bench.run.options import Options, RunError
 from retable.bench.run.orders import Orders
+from retable.bench.run.progress import Progress
 from retable.bench.store import client, closing, making, owners, patience, reading, status
 from retable.bench.store.places import Stores, experiment_name
 from retable.bench.suite import fingerprint
 from retable.bench.suite.loader import SuiteFile
 from retable.bench.suite.plan import Trial
-
-# glibc otherwise gives freed tensors back to the kernel and faults them in again at every step: 8 to 20 % of one.
-ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-    "MALLOC_TRIM_THRESHOLD_": str(512 * 2**20),
-    "MALLOC_TOP_PAD_": str(64 * 2**20),
-}
-
 
 FILL_SECONDS = (0.1, 0.5, 2.0)
 """How soon the queue is looked at again: when a trial has just ended; when something has changed, each time without a
@@ -48,79 +33,76 @@ BROKEN = 3
 """So many workers in a row that could not use a store, or write a file, end the run: the next would fare alike."""
 
 
-@dataclass
-class Child:
-    """A worker process, the trial it has claimed, and its log."""
-
-    process: subprocess.Popen[str]
-    log: Path
-    ready: bool = False
-    claimed: tuple[str, str, int] | None = None  # trial, study, number
-
-
 def run(
-    file: SuiteFile, planned: Sequence[Trial], chosen: Sequence[Trial], stores: Stores, options: Options, show: Progress
+    file: SuiteFile,
+    planned: Sequence[Trial],
+    chosen: Sequence[Trial],
+    stores: Stores,
+    options: Options,
+    show: Progress,
+    *,
+    deserted: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Run the chosen trials that are not done yet. True if it ran to the end, False if it was interrupted.
 
-    planned: every trial of the suite at this scale (their values make up each study's space). Raises `StoreError` for a
-    store that cannot be used or written, `RunError` if workers cannot start.
+    planned: every trial of the suite at this scale (their values make up each study's space). deserted: whether workers
+    that others keep have all left. Raises `StoreError` for a store that cannot be used or written, `RunError` if
+    workers cannot start.
     """
     with client.explained(stores.tracking), storage.explained(stores.storage):
-        return _run(file, planned, chosen, stores, options, show)
+        board, told = _board(file, planned, chosen, stores, options, show)
+        show.begin(len(board.todo), len(chosen) - len(board.todo), min(options.workers, len(board.todo)))
+        try:
+            if board.todo:
+                _loop(board, told, options, deserted)
+                closing.deliver(stores)
+                sweep(stores, [experiment_name(file.suite.suite, n) for n in board.queues], board.queues)
+        finally:
+            show.end()
+            withdraw(board)
+        return not board.interrupted
 
 
-def _run(
+def _board(
     file: SuiteFile, planned: Sequence[Trial], chosen: Sequence[Trial], stores: Stores, options: Options, show: Progress
-) -> bool:
+) -> tuple[Board, Orders]:
+    """Open both stores, close what crashes left, and see what is to do; with what workers are told."""
     codes = orders.codes_of(file)
     digests = {name: fingerprint.digest(code) for name, code in codes.items()}
     names = sorted({t.experiment for t in planned}, key=list(file.suite.experiments).index)
     experiments = {n: file.suite.experiments[n] for n in names}
-    about = {experiment_name(file.suite.suite, n): orders.about_of(file, n) for n in names}
-    ids = making.prepare(stores, about)
+    ids = making.prepare(stores, {experiment_name(file.suite.suite, n): orders.about_of(file, n) for n in names})
     storage.prepare(stores)
     patience.allow()  # both stores have answered: from here on they are waited for
     made = storage.connect(stores.storage)
     queues: dict[str, study.Queue] = {}
-    studies: dict[str, str] = {}
     for name, experiment in experiments.items():
         space = study.space(t for t in planned if t.experiment == name)
-        studies[name] = study.study_name(file.suite.suite, chosen[0].scale, experiment, name, space)
-        queues[name] = study.Queue(study.create(made, studies[name], experiment), space)
+        full = study.study_name(file.suite.suite, chosen[0].scale, experiment, name, space)
+        queues[name] = study.Queue(study.create(made, full, experiment), space)
 
     closing.deliver(stores)
-    sweep(stores, list(about), queues)
+    sweep(stores, list(ids), queues)
     statuses = status.of(chosen, stores, digests, stale_counts=not options.stale)
-    todo = [t.id for t in chosen if not statuses[t.id].done]
     searches = {n: e.search.model_dump(mode="json") if e.search else None for n, e in experiments.items()}
     board = Board(
         {t.id: t for t in chosen},
-        todo,
+        [t.id for t in chosen if not statuses[t.id].done],
+        stores,
+        queues,
+        digests,
+        show,
         settled={t.id for t in chosen if statuses[t.id].done},
-        before=reading.attempted(stores.tracking, list(about)),
+        before=reading.attempted(stores.tracking, list(ids)),
         needs={n: versions.of(digests[n], searches[n]) for n in names},
         window=max(study.WINDOW, 4 * options.workers),
     )
-    show.begin(len(todo), len(chosen) - len(todo), min(options.workers, len(todo)))
-    if not todo:
-        show.end()
-        return True
-
     told = replace(
         orders.standing(file, stores, options, codes, experiments),
-        studies=studies,
+        studies={n: q.study.study_name for n, q in queues.items()},
         mlflow={n: ids[experiment_name(file.suite.suite, n)] for n in names},
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what Slurm sends before the end
-    try:
-        _loop(board, queues, stores, digests, told, options, show)
-        closing.deliver(stores)
-        sweep(stores, list(about), queues)
-    finally:
-        show.end()
-        withdraw(board, queues)
-    return not board.interrupted
+    return board, told
 
 
 def sweep(stores: Stores, experiments: Sequence[str], queues: Mapping[str, study.Queue]) -> int:
@@ -138,194 +120,100 @@ def sweep(stores: Stores, experiments: Sequence[str], queues: Mapping[str, study
     return swept
 
 
-def _loop(
-    board: Board,
-    queues: Mapping[str, study.Queue],
-    stores: Stores,
-    digests: Mapping[str, str],
-    told: Orders,
-    options: Options,
-    show: Progress,
-) -> None:
-    events: queue.Queue[tuple[Child, dict[str, Any] | None]] = queue.Queue()
+def _loop(board: Board, told: Orders, options: Options, deserted: Callable[[], bool]) -> None:
     soonest, usual, latest = FILL_SECONDS
     pause = usual
-    fill(board, queues, stores, digests, show)
-    children = [spawn(told, events, i) for i in range(min(options.workers, len(board.todo)))]
+    fill(board)
+    crew = Crew(told)
     filled = beaten = time.monotonic()
     try:
-        while children or (options.workers == 0 and not board.stopping):
-            try:
-                child, event = events.get(timeout=0.2)
-            except queue.Empty:
-                event = {}
-            else:
-                if event is None:
-                    children.remove(child)
-                    _buried(child, board, queues, stores, show)
-                    if not board.done and not board.stopping:
-                        children.append(spawn(told, events, len(children)))
-                else:
-                    _heard(child, event, board, show)
-            if event is not None and event.get("event") in ("done", "failed"):
-                pause = soonest
+        for _ in range(min(options.workers, len(board.todo))):
+            crew.hire()
+        while crew.children or (options.workers == 0 and not board.stopping):
+            heard = crew.hear(0.2)
+            if heard is not None:
+                child, event = heard
+                _heard(child, event, board)
+                if event is None and not board.done and not board.stopping:
+                    crew.hire()
+                if isinstance(event, events.Done | events.Failed):
+                    pause = soonest
             if time.monotonic() - filled > pause:
-                changed = fill(board, queues, stores, digests, show)
+                changed = fill(board)
                 pause = usual if changed else min(latest, max(usual, 2 * pause))
                 filled = time.monotonic()
             if time.monotonic() - beaten > storage.HEARTBEAT_SECONDS:
-                for found in queues.values():  # while its own workers are busy, or there are none
+                for found in board.queues.values():  # while its own workers are busy, or there are none
                     optuna.storages.fail_stale_trials(found.study)
                 beaten = time.monotonic()
-            if board.done or (options.fail_fast and board.bad):
-                _stop(children, board)
+            board.interrupted |= deserted()
+            if board.done or (options.fail_fast and board.bad) or board.interrupted:
+                _stop(crew, board)
     except KeyboardInterrupt:
-        _interrupted(children, events, board, queues, stores, show)
+        _interrupted(crew, board)
     finally:
-        for child in children:
-            if child.process.poll() is None:
-                child.process.kill()
-                child.process.wait()
+        crew.kill()
 
 
-def _stop(children: Sequence[Child], board: Board) -> None:
+def _stop(crew: Crew, board: Board) -> None:
     if not board.stopping:
         board.stopping = True
-        stop(children)
+        crew.ask_to_stop()
 
 
-def stop(children: Sequence[Child]) -> None:
-    """Ask workers to leave a checkpoint and end."""
-    for child in children:
-        try:
-            assert child.process.stdin is not None
-            child.process.stdin.write("stop\n")
-            child.process.stdin.flush()
-        except (BrokenPipeError, OSError):
-            pass  # it is on its way out already
-
-
-def _interrupted(
-    children: list[Child],
-    events: queue.Queue[tuple[Child, dict[str, Any] | None]],
-    board: Board,
-    queues: Mapping[str, study.Queue],
-    stores: Stores,
-    show: Progress,
-) -> None:
+def _interrupted(crew: Crew, board: Board) -> None:
     """First Ctrl-C: let running trials leave a checkpoint. Second: end them where they are."""
     board.interrupted = True
-    show.note("stopping: running trials write a checkpoint (Ctrl-C again to end at once)")
-    _stop(children, board)
+    board.show.note("stopping: running trials write a checkpoint (Ctrl-C again to end at once)")
+    _stop(crew, board)
     try:
-        while children:
-            child, event = events.get()
-            if event is None:
-                children.remove(child)
-                _buried(child, board, queues, stores, show)
-            else:
-                _heard(child, event, board, show)
+        while crew.children:
+            if heard := crew.hear():
+                _heard(*heard, board)
     except KeyboardInterrupt:
-        for child in children:
-            child.process.kill()
-            child.process.wait()
-            _buried(child, board, queues, stores, show)
-        children.clear()
+        for child in crew.kill():
+            _bury(child, board)
 
 
-def _heard(child: Child, event: dict[str, Any], board: Board, show: Progress) -> None:
-    kind = event["event"]
-    if kind == "ready":
-        child.ready = True
-        board.early_deaths = 0
-    elif kind == "claimed":
-        child.claimed = (event["trial"], event["study"], event["number"])
-    elif kind in ("done", "failed", "stopped"):
-        child.claimed = None
+def _heard(child: Child, event: events.Event | None, board: Board) -> None:
+    """What a worker's event, or its death, means for the run."""
+    match event:
+        case None:
+            _bury(child, board)
+        case events.Done(trial=trial):
+            board.settle(trial)
+        case events.Failed(trial=trial, reason=reason):
+            board.settle(trial, reason)
+        case events.Broken(reason=reason):
+            board.broken += 1
+            board.show.note(f"a worker could not go on: {reason}")
+            if board.broken >= BROKEN:
+                raise RunError(f"{reason}\nmend that; the same command goes on from here")
+        case events.Note(text=text):
+            board.show.note(text)
+        case events.Unfit(experiment=name, reason=reason):
+            board.show.note(f"{name}: trials of another command wait that are not for us: {reason}")
+    if isinstance(event, events.Done | events.Failed | events.Stopped):
         board.broken = 0
-        if kind != "stopped":
-            board.settle(event["trial"], event["reason"] if kind == "failed" else "")
-    elif kind == "refused":
-        child.claimed = None
-    elif kind == "broken":
-        board.broken += 1
-        show.note(f"a worker could not go on: {event['reason']}")
-        if board.broken >= BROKEN:
-            raise RunError(f"{event['reason']}\nmend that; the same command goes on from here")
-    elif kind == "note":
-        show.note(event["text"])
-    elif kind == "unfit":
-        show.note(f"{event['experiment']}: trials of another command wait that are not for us: {event['reason']}")
-    trial = board.trials.get(event.get("trial", ""))
-    if trial is not None:
-        show.event(trial, event)
+    if isinstance(event, events.OfTrial) and event.trial in board.trials:
+        board.show.event(board.trials[event.trial], event)
 
 
-def _buried(child: Child, board: Board, queues: Mapping[str, study.Queue], stores: Stores, show: Progress) -> None:
+def _bury(child: Child, board: Board) -> None:
     """A worker has ended: settle the trial it had claimed, if any."""
-    code = child.process.wait()
-    if child.claimed is not None:
-        trial, name, number = child.claimed
-        how = how_it_ended(code)
-        show.note(f"a worker died ({how}) in {board.trials[trial].name if trial in board.trials else trial}")
-        found = next(q for q in queues.values() if q.study.study_name == name)
-        study.give_back(found.study, [number])
-        found.refresh()
-        gave_up = found.state(trial) == "failed"
-        running = runs_of(board.trials[trial], stores) if trial in board.trials else []
-        for run in (r for r in running if r.status == "RUNNING"):
-            if owners.is_dead(run.tags.get("retable.owner", "")):
-                end = "FAILED" if gave_up else "KILLED"
-                closing.terminate(stores.tracking, run.id, end, outcome="failed", reason=f"its worker died: {how}")
-        if gave_up:
-            board.settle(trial, f"its worker died {storage.MAX_KILLS + 1} times, the last by {how}")
-    elif not child.ready:
-        board.early_deaths += 1
-        if board.early_deaths >= 3:
-            raise RunError(dead_at_birth(child))
-
-
-def how_it_ended(code: int) -> str:
-    """A process's return code in words: `SIGKILL`, `exit code 1`."""
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
-
-
-def dead_at_birth(child: Child) -> str:
-    """What to say when workers cannot start."""
-    tail = child.log.read_text(errors="replace")[-2000:]
-    return f"workers die before they are ready; the log {child.log} ends:\n{tail}"
-
-
-def spawn(told: Orders, events: queue.Queue[tuple[Child, dict[str, Any] | None]], index: int) -> Child:
-    logs = Path(told.folder) / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    log = logs / f"worker-{os.getpid()}-{index}.log"
-    threads = {f"{lib}_NUM_THREADS": str(told.threads) for lib in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
-    with log.open("ab") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "retable.bench.run.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=sink,
-            text=True,
-            env={**ALLOCATOR, **os.environ, **threads},
-            start_new_session=True,  # the terminal's Ctrl-C is for the supervisor
-        )
-    child = Child(process, log)
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        process.stdin.write(json.dumps(asdict(told)) + "\n")
-        process.stdin.flush()
-    except BrokenPipeError:
-        pass  # it died at once; the reader will say so
-    threading.Thread(target=_listen, args=(child, process.stdout, events), daemon=True).start()
-    return child
-
-
-def _listen(child: Child, stream: IO[str], events: queue.Queue[tuple[Child, dict[str, Any] | None]]) -> None:
-    for line in stream:
-        try:
-            events.put((child, json.loads(line)))
-        except json.JSONDecodeError:
-            continue  # a line cut short by a kill
-    events.put((child, None))
+    how = child.how_it_ended()
+    if child.claimed is None:
+        return
+    trial = child.claimed.trial
+    board.show.note(f"a worker died ({how}) in {board.trials[trial].name if trial in board.trials else trial}")
+    found = next(q for q in board.queues.values() if q.study.study_name == child.claimed.study)
+    study.give_back(found.study, [child.claimed.number])
+    found.refresh()
+    gave_up = found.state(trial) == "failed"
+    running = runs_of(board.trials[trial], board.stores) if trial in board.trials else []
+    for run in (r for r in running if r.status == "RUNNING"):
+        if owners.is_dead(run.tags.get("retable.owner", "")):
+            end = "FAILED" if gave_up else "KILLED"
+            closing.terminate(board.stores.tracking, run.id, end, outcome="failed", reason=f"its worker died: {how}")
+    if gave_up:
+        board.settle(trial, f"its worker died {storage.MAX_KILLS + 1} times, the last by {how}")

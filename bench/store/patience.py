@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -33,6 +34,16 @@ def allow(seconds: float | None = None) -> None:
     """From now on this process waits for its stores, `seconds` long at most [default: RETABLE_PATIENCE or 1800]."""
     global _limit
     _limit = float(os.environ.get("RETABLE_PATIENCE", "1800")) if seconds is None else seconds
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """After this block the process waits for its stores as long as before, whatever was allowed in it."""
+    before = _limit
+    try:
+        yield
+    finally:
+        allow(before)
 
 
 def limit() -> float:

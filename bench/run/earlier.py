@@ -1,9 +1,8 @@
-"""What one attempt at a trial leaves in MLflow, and what the next makes of it: files, checkpoints, final states."""
+"""What earlier attempts at a trial left in MLflow, and what the next makes of it: checkpoints, final states."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from retable.bench.store import artifacts, closing, owners, reading, recorder, r
 from retable.bench.store.places import experiment_name
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.values import text
-from retable.bench.task import Evaluation, State, Task
+from retable.bench.task import State, Task
 
 
 def close_abandoned(uri: str, runs: Iterable[records.Run], found: optuna.Study) -> list[records.Run]:
@@ -74,24 +73,3 @@ def resume(
             recorder.tag(resumed=f"run {run.id} at step {progress.index}")
             return progress
     return None
-
-
-def files(orders: Orders, trial: Trial, evaluation: Evaluation) -> Mapping[str, bytes]:
-    files = {"trial.json": trial.to_json().encode(), "code.json": orders.code_files[trial.experiment].encode()}
-    if evaluation.images:
-        from PIL import Image
-
-        for stem, pixels in evaluation.images.items():
-            buffer = io.BytesIO()
-            Image.fromarray(pixels).save(buffer, "PNG")
-            files[f"images/{stem}.png"] = buffer.getvalue()
-    if evaluation.arrays:
-        import numpy as np
-
-        for stem, arrays in evaluation.arrays.items():
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, **dict(arrays))  # type: ignore[arg-type]
-            files[f"arrays/{stem}.npz"] = buffer.getvalue()
-    if evaluation.model:
-        files["model.pt"] = training.to_bytes(evaluation.model)
-    return files
