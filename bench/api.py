@@ -3,54 +3,71 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retable.bench import data
-from retable.bench.run import machine, progress
-from retable.bench.run.options import Options, RunError
-from retable.bench.store import places, reading, status
+from retable.bench.run import machine
+from retable.bench.run.options import RunError, RunOptions
+from retable.bench.run.progress import Progress, make
+from retable.bench.store import patience, places, reading, status
 from retable.bench.store.status import Status
 from retable.bench.suite import loader, plan
 from retable.bench.suite.loader import SuiteFile
 from retable.bench.suite.plan import Trial
+from retable.bench.suite.project import enter
 
 if TYPE_CHECKING:
     from retable.bench.results.frames import Results
-    from retable.bench.run.ray_engine import Share
 
 load_suite = loader.load
 
 
+@dataclass(frozen=True)
+class RunResult:
+    """What became of a run. finished: it went to its end; False: it was interrupted, and the same call goes on from
+    there. trials: every chosen trial, in the suite's order, with its status now."""
+
+    finished: bool
+    trials: tuple[tuple[Trial, Status], ...]
+
+    @property
+    def failed(self) -> tuple[tuple[Trial, Status], ...]:
+        """The trials that are not done: of a run that finished, those that failed."""
+        return tuple((trial, found) for trial, found in self.trials if not found.done)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run went to its end and every trial is done."""
+        return self.finished and not self.failed
+
+
 def run(
-    file: SuiteFile | str | Path,
+    suite: SuiteFile | str | Path,
     *,
     scale: str = "quick",
     where: str = "",
     only: Sequence[str] = (),
     seeds: int | None = None,
     overrides: Mapping[str, Any] | None = None,
-    workers: int | None = None,
-    ranks: int = 1,
-    device: str = "auto",
-    fail_fast: bool = False,
-    stale: bool = False,
-    checkpoint_seconds: float = 60.0,
     tracking: str | None = None,
     storage: str | None = None,
-    share: Share | None = None,
-    show: Any = None,
-) -> tuple[bool, list[tuple[Trial, Status]]]:
-    """Run the trials of a suite that are not done yet; on Ray, if `share` says what each trial gets there.
+    options: RunOptions = RunOptions(),  # noqa: B008 - it is frozen
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> RunResult:
+    """Run the trials of a suite that are not done yet, in worker processes; return when all have ended.
 
-    workers: trials at a time; default: as many as there are cores for, or one on GPUs. ranks: processes that share each
-    trial whose task can be shared.
-    Returns whether it ran to the end (False: interrupted), and every chosen trial with its status.
-    Raises SuiteError, PlanError, or RunError (data is missing, workers cannot start).
+    where, only, seeds, overrides: which trials, as on the command line. tracking, storage: URLs of the stores.
+    options: how. progress: who is told what happens; by default, whoever reads standard error.
+    stop: asked a few times a second; once it says yes, running trials leave a checkpoint and the run ends. In the main
+    thread Ctrl-C does the same; no signal is set, so `run` works in any thread and inside a running event loop.
+
+    Raises `SuiteError`, `PlanError`, `StoreError`, or `RunError` (data is missing, workers cannot start).
     """
-    file = loader.load(file) if not isinstance(file, SuiteFile) else file
+    file = _opened(suite)
     planned = plan.trials(file.suite, scale, overrides=overrides, seeds=seeds)
     chosen = plan.select(planned, where, only, file.suite)
     place = places.locate(file.project, tracking, storage)
@@ -59,45 +76,46 @@ def run(
     if lacking:
         raise RunError("\n".join(lacking))
     digests = status.code_digests(file.suite)
-    show = show or progress.make()
-    if _nothing_to_do(chosen, place, digests, stale=stale):
+    show = progress or make()
+    if _nothing_to_do(chosen, place, digests, stale=options.stale):
         show.begin(0, len(chosen), 0)
         show.end()
-        return True, _statuses(chosen, place, digests)
+        return _result(True, chosen, place, digests)
 
     from retable.bench.run import supervisor  # MLflow and Optuna: a run with nothing to do never waits for their import
 
-    here = machine.options_of(workers, ranks, device) if share is None else Options(0, 1, machine.pick_device(device))
-    options = replace(here, fail_fast=fail_fast, stale=stale, checkpoint_seconds=checkpoint_seconds)
-    if share is None:
-        ended = supervisor.run(file, planned, chosen, place, options, show)
-    else:
-        from retable.bench.run import ray_engine
+    here = machine.settle(options)
+    with patience.kept():
+        if options.ray is None:
+            ended = supervisor.run(file, planned, chosen, place, here, show, stop)
+        else:
+            from retable.bench.run import ray_engine
 
-        crew = ray_engine.workers(file, place, share, scale=scale, ranks=ranks, checkpoint_seconds=checkpoint_seconds)
-        with crew as count:
-            show.note(f"{count} workers on Ray, {share.cpus:g} cores and {share.gpus:g} GPUs each")
-            ended = supervisor.run(file, planned, chosen, place, options, show)
-    return ended, _statuses(chosen, place, digests)
+            crew = ray_engine.workers(file, place, options, scale)
+            with crew as (count, all_left):
+                share = options.ray
+                show.note(f"{count} workers on Ray, {share.cpus:g} cores and {share.gpus:g} GPUs each")
+                ended = supervisor.run(file, planned, chosen, place, here, show, lambda: stop() or all_left())
+        return _result(ended, chosen, place, digests)
 
 
 def results(
-    file: SuiteFile | str | Path,
+    suite: SuiteFile | str | Path,
     *,
     scale: str = "quick",
     seeds: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     tracking: str | None = None,
 ) -> Results:
-    """What the runs of a suite measured, as tidy pandas frames."""
+    """What the runs of a suite measured, as tidy pandas frames. Raises `SuiteError`, `PlanError` or `StoreError`."""
     from retable.bench.results import frames
 
-    file = loader.load(file) if not isinstance(file, SuiteFile) else file
+    file = _opened(suite)
     return frames.load(file, scale, places.locate(file.project, tracking), overrides=overrides, seeds=seeds)
 
 
 def report(
-    file: SuiteFile | str | Path,
+    suite: SuiteFile | str | Path,
     *,
     scale: str = "quick",
     seeds: int | None = None,
@@ -113,7 +131,7 @@ def report(
     """
     from retable.bench.report import ledger, write
 
-    file = loader.load(file) if not isinstance(file, SuiteFile) else file
+    file = _opened(suite)
     found = results(file, scale=scale, seeds=seeds, overrides=overrides, tracking=tracking)
     if not (found.trials["run_id"] != "").any():
         return None
@@ -135,6 +153,13 @@ def _nothing_to_do(chosen: Sequence[Trial], place: places.Stores, digests: Mappi
     return not reading.runs(place.tracking, names, running=True)
 
 
-def _statuses(chosen: Sequence[Trial], place: places.Stores, digests: Mapping[str, str]) -> list[tuple[Trial, Status]]:
+def _opened(suite: SuiteFile | str | Path) -> SuiteFile:
+    """The suite, whose project this process works for from now on."""
+    file = suite if isinstance(suite, SuiteFile) else loader.load(suite)
+    enter(file.project)
+    return file
+
+
+def _result(finished: bool, chosen: Sequence[Trial], place: places.Stores, digests: Mapping[str, str]) -> RunResult:
     found = status.of(chosen, place, digests)
-    return [(trial, found[trial.id]) for trial in chosen]
+    return RunResult(finished, tuple((trial, found[trial.id]) for trial in chosen))

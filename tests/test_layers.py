@@ -13,6 +13,7 @@ import pytest
 from running import ROOT
 
 ORDER = (
+    "retable.bench.errors",
     "retable.bench.task",
     "retable.bench.numbers",
     "retable.bench.files",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retable.bench.apply import pictures
+from retable.bench.errors import RetableError
 from retable.bench.store import places, reading, status
 from retable.bench.store.status import Status
 from retable.bench.suite import loader, plan
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class ApplyError(ValueError):
+class ApplyError(RetableError, ValueError):
     """No model fits, or the request does not fit the model; the text says what to do."""
 
 

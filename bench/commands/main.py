@@ -23,7 +23,7 @@ from retable.bench.commands import apply, compare, signals, ui, worker
 
 if TYPE_CHECKING:
     from retable.bench.commands.listing import Selection
-    from retable.bench.run.ray_engine import Share
+    from retable.bench.run.options import Share
 
 FINE, REGRESSED, USAGE, SOME_FAILED, NOTHING, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -183,36 +183,31 @@ def run(
 ) -> int:
     """Run a suite's trials that are not done yet, then write its report. The same command goes on after a crash."""
     from retable.bench import api
-    from retable.bench.run.options import RunError
+    from retable.bench.run.options import RunError, RunOptions
+    from retable.bench.store import patience
 
     file = api.load_suite(selection.suite)
     same: dict[str, Any] = {"scale": selection.scale, "seeds": selection.seeds, "overrides": selection.forced}
     with _plain(RunError):
-        ended, statuses = api.run(
+        result = api.run(
             file,
             **same,
             where=selection.where,
             only=selection.only,
-            workers=workers,
-            ranks=ranks,
-            device=device,
-            fail_fast=fail_fast,
-            stale=stale,
-            checkpoint_seconds=checkpoint_every,
             tracking=selection.tracking,
             storage=storage,
-            share=share,
+            options=RunOptions(workers, ranks, device, fail_fast, stale, checkpoint_every, share),
         )
-    if not ended:
+    if not result.finished:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
-    failed = [(trial, found) for trial, found in statuses if not found.done]
-    for trial, found in failed:
+    for trial, found in result.failed:
         print(f"{found.state}: {trial.experiment}: {trial.name} ({trial.id}) {found.reason}", file=sys.stderr)
     if with_report:
+        patience.allow()  # the store has answered: it is waited for, as in the run
         page = api.report(file, **same, tracking=selection.tracking)
         print(f"report: {page}")
-    return SOME_FAILED if failed else FINE
+    return SOME_FAILED if result.failed else FINE
 
 
 @bench.command()

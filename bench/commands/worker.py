@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -30,7 +29,7 @@ def on_ray(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         share = None
         if engine == "ray":
-            from retable.bench.run.ray_engine import Share
+            from retable.bench.run.options import Share
 
             share = Share(cpus_per_trial, gpus_per_trial, ray_address, given["workers"])
         return command(*args, share=share, **given)
@@ -79,13 +78,13 @@ def worker(
     """
     from retable.bench import api
     from retable.bench.run import joining, machine
-    from retable.bench.run.options import RunError
+    from retable.bench.run.options import RunError, RunOptions
     from retable.bench.store import places
 
     file = api.load_suite(suite)
     try:
         place = places.locate(file.project, tracking, storage)
-        options = replace(machine.options_of(workers, ranks, device), checkpoint_seconds=checkpoint_every)
+        options = machine.settle(RunOptions(workers, ranks, device, checkpoint_seconds=checkpoint_every))
         with signals.counted() as asked:
             served = joining.serve(file, place, options, scale=scale, idle=idle, mixed=mixed, asked=asked)
     except RunError as error:

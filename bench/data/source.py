@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from retable.bench.errors import RetableError
+
 FOLDER_PREFIX = "folder:"
 
 
-class DataError(RuntimeError):
+class DataError(RetableError, RuntimeError):
     """Data is missing, damaged or unreadable; the message names the file and what mends it."""
 
 
@@ -42,6 +44,10 @@ class Source:
     size_bytes: int = 0
 
 
+project_data = Path("data")
+"""Of the project that this process works for (`suite/project.py` sets it); before that, under the working directory."""
+
+
 def root() -> Path:
-    """Folder of downloaded sets and prepared caches: `$RETABLE_DATA`, else `data` under the working directory."""
-    return Path(os.environ.get("RETABLE_DATA") or "data").expanduser().resolve()
+    """Folder of downloaded sets and prepared caches: `$RETABLE_DATA`, else `data` of the project."""
+    return Path(os.environ.get("RETABLE_DATA") or project_data).expanduser().resolve()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from retable.bench import tables
+from retable.bench.errors import RetableError
 from retable.bench.judging import stats
 from retable.bench.store import places, reading, records
 from retable.bench.suite import loader, plan
@@ -27,7 +28,7 @@ NOT_LOSSES = ("time/", "memory/", "system/")
 """Metrics of the machine: shown, never said to have moved."""
 
 
-class CompareError(ValueError):
+class CompareError(RetableError, ValueError):
     """The sides cannot be compared; the text says what to write instead."""
 
 

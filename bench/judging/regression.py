@@ -17,6 +17,7 @@ from typing import Any, Literal
 from xml.sax.saxutils import quoteattr
 
 from retable.bench import files, tables
+from retable.bench.errors import RetableError
 from retable.bench.results.frames import Results
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.values import canonical
@@ -37,7 +38,7 @@ STEPS = (0.05, 0.25, 0.5, 1.0)
 Kind = Literal["same", "moved", "new", "gone", "failed"]
 
 
-class BaselineError(ValueError):
+class BaselineError(RetableError, ValueError):
     """There is no usable baseline, or nothing to compare with it."""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from retable.bench.errors import RetableError
 from retable.bench.judging.stats import is_tie
 from retable.bench.numbers import counted
 from retable.bench.results.frames import Results
@@ -26,7 +27,7 @@ ALWAYS = ("seed", "experiment")
 """What a `where` may name beside the settings."""
 
 
-class ReportError(ValueError):
+class ReportError(RetableError, ValueError):
     """A view that cannot be drawn as declared; the text begins with its place in the suite."""
 
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from retable.bench.errors import RetableError
 from retable.bench.files import write as write_file
 from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS
 from retable.bench.numbers import duration
@@ -24,7 +25,7 @@ from retable.bench.suite.loader import SuiteFile
 from retable.bench.suite.schema import Claim, Figure, NotRebuilt, Table
 
 
-class LedgerError(ValueError):
+class LedgerError(RetableError, ValueError):
     """A record that cannot be read; the text names the file and says what to do."""
 
 

@@ -6,15 +6,19 @@ import os
 import sys
 from pathlib import Path
 
-from retable.bench.run.options import Options, RunError
+from retable.bench.run.options import Options, RunError, RunOptions
 
 
-def options_of(workers: int | None, ranks: int, device: str) -> Options:
-    """Workers, threads and device for this machine; None: as many workers as it has room for. Raises `RunError`."""
-    chosen = pick_device(device)
-    count = (max(1, cores() // ranks) if chosen == "cpu" else 1) if workers is None else workers
-    fits(chosen, count, ranks)
-    return Options(count, max(1, cores() // max(1, count * ranks)), chosen, ranks=ranks)
+def settle(wanted: RunOptions) -> Options:
+    """Workers, threads and device for this machine. Raises `RunError` for what it has no room for."""
+    device, ranks = pick_device(wanted.device), wanted.ranks
+    if wanted.ray is not None:
+        count, threads = 0, 1  # Ray's workers settle for themselves, where they are placed
+    else:
+        count = (max(1, cores() // ranks) if device == "cpu" else 1) if wanted.workers is None else wanted.workers
+        fits(device, count, ranks)
+        threads = max(1, cores() // max(1, count * ranks))
+    return Options(count, threads, device, wanted.fail_fast, wanted.stale, wanted.checkpoint_seconds, ranks)
 
 
 def cores() -> int:

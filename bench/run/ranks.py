@@ -21,11 +21,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retable.bench.run.orders import Orders
 from retable.bench.store.places import redact
 from retable.bench.suite.plan import Trial
+from retable.bench.suite.project import enter
 from retable.bench.task import Context, State, Task, TaskSpec, find_task, load
 
 if TYPE_CHECKING:
@@ -264,7 +266,7 @@ def _train(part: Part) -> None:
 
     from retable.bench.run import training
 
-    sys.path.append(part.project)
+    enter(Path(part.project))
     torch.set_num_threads(part.threads)
     _join(part)
     start = _given()

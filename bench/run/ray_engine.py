@@ -7,19 +7,17 @@ and a new actor takes the place of the dead one. What Ray starts listens on loop
 
 from __future__ import annotations
 
-import _thread
 import ctypes
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-from retable.bench.run.options import RunError
+from retable.bench.run.options import RunError, RunOptions, Share
 from retable.bench.store.places import Stores
 from retable.bench.suite.loader import SuiteFile
 
@@ -27,22 +25,15 @@ PASSED_ON = ("MLFLOW_", "RETABLE_", "PG", "AWS_", "OMP_", "MPLBACKEND", "PYTHONP
 """Beginnings of the environment variables that a worker is given: what the stores and their credentials need."""
 
 
-@dataclass(frozen=True)
-class Share:
-    """What one trial gets. cpus: cores; gpus: GPUs, or a part of one. address: of a running cluster; "": start one
-    here. count: trials at a time; None: as many as fit."""
-
-    cpus: float = 1.0
-    gpus: float = 0.0
-    address: str = ""
-    count: int | None = None
-
-
 @contextmanager
 def workers(
-    file: SuiteFile, stores: Stores, share: Share, *, scale: str, ranks: int, checkpoint_seconds: float
-) -> Iterator[int]:
-    """Keep workers running on Ray while the caller feeds the queue; how many. Raises `RunError`."""
+    file: SuiteFile, stores: Stores, options: RunOptions, scale: str
+) -> Iterator[tuple[int, Callable[[], bool]]]:
+    """Keep workers running on Ray while the caller feeds the queue. Raises `RunError`.
+
+    How many there are, and whether by now all have left of their own accord, so that the caller waits in vain.
+    """
+    share, ranks = options.ray or Share(), options.ranks
     if share.gpus and share.gpus < ranks:
         raise RunError(f"--ranks {ranks} needs a GPU each: --gpus-per-trial {ranks}, not {share.gpus:g}")
     ray = _ray(share.address)
@@ -59,7 +50,7 @@ def workers(
             raise RunError(f"no Ray node has {share.cpus:g} cores and {share.gpus:g} GPUs for a trial")
         _reachable(ray, stores)
         command = [sys.executable, "-m", "retable", "worker", str(file.path), "--scale", scale, "--workers", "1"]
-        command += ["--idle", "1e9", "--checkpoint-every", f"{checkpoint_seconds:g}"]
+        command += ["--idle", "1e9", "--checkpoint-every", f"{options.checkpoint_seconds:g}"]
         command += ["--device", "cuda" if share.gpus else "cpu", "--ranks", str(ranks)]
         passed = {k: v for k, v in os.environ.items() if k.startswith(PASSED_ON)}
         passed |= {"MLFLOW_TRACKING_URI": stores.tracking, "RETABLE_STORAGE": stores.storage}
@@ -69,7 +60,7 @@ def workers(
         watch = threading.Thread(target=crew.watch, daemon=True)
         watch.start()
         try:
-            yield count
+            yield count, lambda: bool(crew.gone)
         finally:
             crew.dismiss()
             watch.join(60)
@@ -155,7 +146,6 @@ class _Crew:
                     self.hire()
                 elif not self._there:
                     self.gone = f"every Ray worker has ended, the last because: {reason}"
-                    _thread.interrupt_main()
 
     def dismiss(self) -> None:
         self._leaving = True

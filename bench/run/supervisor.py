@@ -40,21 +40,20 @@ def run(
     stores: Stores,
     options: Options,
     show: Progress,
-    *,
-    deserted: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Run the chosen trials that are not done yet. True if it ran to the end, False if it was interrupted.
 
-    planned: every trial of the suite at this scale (their values make up each study's space). deserted: whether workers
-    that others keep have all left. Raises `StoreError` for a store that cannot be used or written, `RunError` if
-    workers cannot start.
+    planned: every trial of the suite at this scale (their values make up each study's space). stop: whether to
+    stop, as at a Ctrl-C. Raises `StoreError` for a store that cannot be used or written, `RunError` if workers cannot
+    start.
     """
     with client.explained(stores.tracking), storage.explained(stores.storage):
         board, told = _board(file, planned, chosen, stores, options, show)
         show.begin(len(board.todo), len(chosen) - len(board.todo), min(options.workers, len(board.todo)))
         try:
             if board.todo:
-                _loop(board, told, options, deserted)
+                _loop(board, told, options, stop)
                 closing.deliver(stores)
                 sweep(stores, [experiment_name(file.suite.suite, n) for n in board.queues], board.queues)
         finally:
@@ -120,7 +119,7 @@ def sweep(stores: Stores, experiments: Sequence[str], queues: Mapping[str, study
     return swept
 
 
-def _loop(board: Board, told: Orders, options: Options, deserted: Callable[[], bool]) -> None:
+def _loop(board: Board, told: Orders, options: Options, stop: Callable[[], bool]) -> None:
     soonest, usual, latest = FILL_SECONDS
     pause = usual
     fill(board)
@@ -146,8 +145,8 @@ def _loop(board: Board, told: Orders, options: Options, deserted: Callable[[], b
                 for found in board.queues.values():  # while its own workers are busy, or there are none
                     optuna.storages.fail_stale_trials(found.study)
                 beaten = time.monotonic()
-            board.interrupted |= deserted()
-            if board.done or (options.fail_fast and board.bad) or board.interrupted:
+            board.interrupted |= not board.stopping and stop()
+            if board.done or board.interrupted or (options.fail_fast and board.bad):
                 _stop(crew, board)
     except KeyboardInterrupt:
         _interrupted(crew, board)

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import traceback
+from pathlib import Path
 from types import TracebackType
 
 from retable.bench.queue import storage
@@ -20,6 +21,7 @@ from retable.bench.run.attempt import Worker
 from retable.bench.run.orders import Orders
 from retable.bench.store import client, owners, patience
 from retable.bench.store.places import StoreError, redact
+from retable.bench.suite.project import enter
 
 
 def main() -> None:
@@ -35,7 +37,7 @@ def main() -> None:
         with lock:
             out.write(events.write(event))
 
-    sys.path.append(orders.project)
+    enter(Path(orders.project))
     worker = Worker(orders, tell, {**orders.facts, **_facts(orders)})
     signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
     threading.Thread(target=_obey, args=(worker,), daemon=True).start()

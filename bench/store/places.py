@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from retable.bench.errors import RetableError
 
-class StoreError(RuntimeError):
+
+class StoreError(RetableError, RuntimeError):
     """A store that cannot be used or does not answer; the text says which and what to do, without its password."""
 
 

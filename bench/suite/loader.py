@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import types
 import typing
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,8 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from retable.bench.errors import RetableError
 from retable.bench.suite import yaml12
 from retable.bench.suite.checks import Problem, problems
+from retable.bench.suite.project import enter
 from retable.bench.suite.schema import Suite
 from retable.bench.task import did_you_mean
 
@@ -28,7 +28,7 @@ class SuiteFile:
     project: Path
 
 
-class SuiteError(ValueError):
+class SuiteError(RetableError, ValueError):
     """A suite that cannot be used; the text lists every mistake as `file:line:column: key: what; mend`."""
 
     def __init__(self, lines: Sequence[str]):
@@ -47,9 +47,7 @@ def load(name_or_path: str | Path) -> SuiteFile:
     except OSError as error:
         raise SuiteError([f"{shown}: cannot be read: {error.strerror or error}"]) from None
     project = project_of(path)
-    if str(project) not in sys.path:
-        sys.path.append(str(project))  # where the suite's own `packages` are imported from
-    os.environ.setdefault("RETABLE_DATA", str(project / "data"))  # for this process and its workers
+    enter(project)
     try:
         suite = Suite.model_validate(document.data)
     except ValidationError as error:

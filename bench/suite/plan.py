@@ -13,13 +13,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from retable.bench import data
+from retable.bench.errors import RetableError
 from retable.bench.suite import resolve, yaml12
 from retable.bench.suite.schema import Experiment, Suite, View
 from retable.bench.suite.values import canonical, glob, matches, same, text
 from retable.bench.task import TaskSpec, did_you_mean, find_task
 
 
-class PlanError(ValueError):
+class PlanError(RetableError, ValueError):
     """A selection or override that names nothing, or an experiment that cannot be planned."""
 
 

@@ -68,8 +68,9 @@ def test_two_nodes_on_one_machine(project: Path) -> None:
 FRACTIONS = """
 import sys, ray
 from retable.bench.run import ray_engine
+from retable.bench.run.options import Share
 ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-share = ray_engine.Share(cpus=0.5, gpus=0.5)
+share = Share(cpus=0.5, gpus=0.5)
 say = "import os, sys, time; sys.stderr.write(os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(1)"
 crew = ray_engine._Crew(ray, share, [sys.executable, "-c", say], {}, ".")
 for _ in range(3):
