@@ -195,9 +195,8 @@ def _sides(file: SuiteFile, a: str, b: str, scale: str, metrics: Sequence[str], 
             only[side] = only.get(side, 0) + 1
             continue
         experiment, cell = key
-        own = file.suite.experiments.get(experiment)
-        objective = [find_task(own.task, file.suite.packages).objective] if own else []
-        for metric in dict.fromkeys([*objective, *metrics]):
+        objective = find_task(file.suite.experiments[experiment].task, file.suite.packages).objective
+        for metric in dict.fromkeys([objective, *metrics]):
             left, right = ({s: v[metric] for s, v in side.items() if metric in v} for side in (one, other))
             if left and right:
                 lines.append(_grouped(f"{experiment}: {cell}" if cell else experiment, metric, left, right))

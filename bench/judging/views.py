@@ -229,12 +229,8 @@ def read(results: Results) -> Book:
 
 
 def _plain(value: Any) -> Any:
-    """A cell of the frame as plain Python: NaN, NaT and NA are None, numpy scalars are numbers."""
-    if isinstance(value, (list, tuple, dict)):
-        return value
-    if pd.isna(value):
-        return None
-    return value.item() if hasattr(value, "item") and not isinstance(value, pd.Timestamp) else value
+    """A cell of the frame: NaN, NaT and NA are None."""
+    return None if not isinstance(value, (list, tuple, dict)) and pd.isna(value) else value
 
 
 def cells(trials: Iterable[Trial]) -> list[Cell]:

@@ -155,6 +155,12 @@ def test_equal_settings_of_two_tasks_are_two_cells() -> None:
     assert len(book(both).pick("x", ["defaults"])) == len(views.cells(both)) == 2
 
 
+def test_the_settings_that_there_are_are_told_in_order() -> None:
+    found = book(trials([1.0], **dict.fromkeys("zyxwvutsrqp", 1)))
+    with pytest.raises(ReportError, match=r"'none'; known: experiment, p, q, r, s, seed, t, u, v, w, x, y, \.\.\.$"):
+        found.require("x", "none")
+
+
 # What a task says of a metric
 
 
@@ -428,6 +434,7 @@ def test_a_selection_over_an_unknown_setting_names_its_place() -> None:
         ({"lr": 0.001}, "lr 0.001"),
         ({"optimizer": "adam", "lr": 0.001, "size": 64}, "adam at lr 0.001, size 64"),
         ({"optimizer": "adam", "loss": "l1"}, "adam l1"),
+        ({"optimizer": "adam", "loss": "l1", "lr": 0.1}, "adam l1 at lr 0.1"),
         ({"a": "l1", "b": "l1", "c": "l1"}, "l1"),
         ({"a": "l1", "b": "l1", "c": "l2"}, "l1 l1 l2"),
         ({"skip": True, "optimizer": "adam"}, "adam at skip true"),
