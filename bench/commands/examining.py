@@ -215,13 +215,13 @@ def _filesystem(file: Path) -> str:
 
 def _server(name: str, uri: str) -> Fact:
     """Whether a server answers within three seconds."""
-    shown = _without_password(uri)
+    shown = places.address(uri)
     if not reading.is_sql(uri):
         import urllib.error
         import urllib.request
 
         try:
-            urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=3).close()
+            urllib.request.urlopen(f"{shown.rstrip('/')}/health", timeout=3).close()
         except (urllib.error.URLError, OSError, ValueError) as error:
             return name, False, f"{shown} does not answer: {error}", "start it, or unset MLFLOW_TRACKING_URI"
         return name, True, f"{shown} answers", ""
@@ -234,13 +234,8 @@ def _server(name: str, uri: str) -> Fact:
     except ImportError as error:
         return name, False, f"{shown}: {error}", "pip install 'retable[postgres]'"
     except SQLAlchemyError as error:
-        said = str(getattr(error, "orig", error)).splitlines()[0]
+        said = places.redact(str(getattr(error, "orig", error))).splitlines()[0]
         return name, False, f"{shown} does not answer: {said}", "start it, or mend the URL"
-
-
-def _without_password(uri: str) -> str:
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def _suites() -> Iterator[Fact]:
@@ -291,4 +286,4 @@ def _determinism() -> Iterator[Fact]:
     names = ["PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG", "MKL_CBWR", "MLFLOW_TRACKING_URI", "RETABLE_STORAGE"]
     for name in [*names, "RETABLE_DATA", "RETABLE_PATIENCE", "RETABLE_HEARTBEAT"]:
         if name in os.environ:
-            yield name, True, _without_password(os.environ[name]), ""
+            yield name, True, places.redact(os.environ[name]), ""

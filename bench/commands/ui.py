@@ -26,7 +26,7 @@ def serve(project: Path, tracking: str | None, port: int) -> int:
 
     place = places.locate(project, tracking)
     if not reading.is_sql(place.tracking):
-        print(f"{place.tracking} is served already: open it in a browser", file=sys.stderr)
+        print(f"{places.address(place.tracking)} is served already: open it in a browser", file=sys.stderr)
         return USAGE
     known = reading.experiments(place.tracking)
     if not known:
@@ -39,6 +39,6 @@ def serve(project: Path, tracking: str | None, port: int) -> int:
         print(f"{name:<{width}}  {interface.comparison(address, group)}", file=sys.stderr)
     print("Ctrl-C ends it", file=sys.stderr)
     try:
-        return subprocess.run(interface.command(place, port), env=interface.environment(), check=False).returncode
+        return subprocess.run(interface.command(place, port), env=interface.environment(place), check=False).returncode
     except KeyboardInterrupt:
         return 0

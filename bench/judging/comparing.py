@@ -111,14 +111,10 @@ def _find(uri: str, word: str) -> records.Run:
     found = reading.starting_with(uri, word) if word else []
     if len(found) != 1:
         said = "no run" if not found else f"{len(found)} runs"
-        raise CompareError(f"{said} in {stores_name(uri)} has an id that begins with '{word}'; `bench show` tells ids")
+        raise CompareError(
+            f"{said} in {places.redact(uri)} has an id that begins with '{word}'; `bench show` tells ids"
+        )
     return found[0]
-
-
-def stores_name(uri: str) -> str:
-    """A tracking URI without what may be secret in it."""
-    head, at, tail = uri.rpartition("@")
-    return f"{head.split('//')[0]}//***@{tail}" if at else uri
 
 
 def _called(run: records.Run) -> str:

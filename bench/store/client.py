@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
+from urllib.parse import quote
 
 # Before the import: MLflow would otherwise report usage over the network and write an installation id.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -74,4 +76,15 @@ def explained(uri: str) -> Iterator[None]:
 @cache
 def connect(uri: str) -> MlflowClient:
     """The client of the store at `uri`, made once."""
-    return MlflowClient(tracking_uri=uri)
+    return MlflowClient(tracking_uri=sent(uri))
+
+
+def sent(uri: str) -> str:
+    """A tracking URI as it is given to MLflow, which hands it to `requests`, which sends the name and password in it.
+
+    Servers read them as UTF-8, `requests` would write them as Latin-1: so each byte is given as the letter it is there.
+    """
+    user, at, rest = uri.rpartition("@")
+    if not at or not uri.startswith(("http://", "https://")):
+        return uri
+    return re.sub("%[89A-F][0-9A-F]", lambda byte: quote(chr(int(byte[0][1:], 16))), user) + at + rest

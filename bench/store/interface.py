@@ -22,12 +22,13 @@ def comparison(address: str, group: Group) -> str:
 
 
 def command(stores: Stores, port: int) -> list[str]:
-    """The command that serves MLflow's interface on loopback; its environment is `environment()`."""
+    """The command that serves MLflow's interface on loopback; its environment is `environment(stores)`."""
     found = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
-    found += ["--backend-store-uri", stores.tracking]
     return found + ([] if stores.artifacts is None else ["--default-artifact-root", str(stores.artifacts)])
 
 
-def environment() -> Mapping[str, str]:
-    """This process's environment with MLflow's usage reports off."""
-    return {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+def environment(stores: Stores) -> Mapping[str, str]:
+    """This process's environment with MLflow's usage reports off, and the store, whose URL a process list must not
+    show."""
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    return {**os.environ, **quiet, "MLFLOW_BACKEND_STORE_URI": stores.tracking}

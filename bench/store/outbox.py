@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from retable.bench.store import owners
-from retable.bench.store.places import Stores, redact
+from retable.bench.store.places import Stores, address
 
 _RUN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -28,7 +28,7 @@ class Outbox:
         if not _RUN.fullmatch(run_id):
             raise ValueError(f"'{run_id}' is no run id")
         self._path = folder / f"{run_id}.jsonl"
-        self._head = json.dumps({"owner": owners.owner(), "tracking": redact(stores.tracking)}) + "\n"
+        self._head = json.dumps({"owner": owners.owner(), "tracking": address(stores.tracking)}) + "\n"
         self._file = self._path.open("w", encoding="utf-8")
         self._empty = False
         self.clear()
@@ -89,5 +89,5 @@ def left(stores: Stores, dead: Callable[[str], bool]) -> Iterator[Left]:
             head = None
         if head is None:
             continue  # killed, or about to write: nothing has been measured yet
-        if head["tracking"] == redact(stores.tracking) and dead(head["owner"]) and _RUN.fullmatch(path.stem):
+        if address(head["tracking"]) == address(stores.tracking) and dead(head["owner"]) and _RUN.fullmatch(path.stem):
             yield Left(path, path.stem)

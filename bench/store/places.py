@@ -1,4 +1,8 @@
-"""Which stores a run uses: two URLs (Optuna's storage, MLflow's tracking store), and where their files lie."""
+"""Which stores a run uses: two URLs (Optuna's storage, MLflow's tracking store), and where their files lie.
+
+A URL bears the name and password that its server asks for, percent-encoded, and is itself the only place where they
+are kept: whatever shows one goes through `redact`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
+
+from retable.bench.store.redaction import redact as redact
 
 from retable.bench.errors import RetableError
 
@@ -50,47 +56,50 @@ def _database(url: str, what: str) -> str:
     """An SQLite or PostgreSQL URL as SQLAlchemy takes it: `postgresql://` means psycopg 3, which the extra installs."""
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
         return url
-    if re.match(r"postgres(ql)?(\+\w+)?://", url):
-        plain = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
-        if plain.startswith("postgresql+psycopg:"):
+    parts = re.match(r"(postgres(?:ql)?(?:\+\w+)?)://(?:([^:/]*)(?::([^@]*))?@)?", url)
+    if parts:
+        scheme = re.sub(r"^postgres(ql)?$", "postgresql+psycopg", parts[1])
+        if scheme == "postgresql+psycopg":
             from importlib.util import find_spec
 
             if find_spec("psycopg") is None:
                 raise StoreError(f"the {what} is a PostgreSQL server: pip install 'retable[postgres]'")
-        return plain
+        return f"{scheme}://{_user(parts[2], parts[3])}{url[parts.end() :]}"
     kinds = "sqlite:///FILE or postgresql://USER@HOST/DATABASE"
     kinds += " or http(s)://HOST:PORT" if what == "tracking URI" else ""
-    raise StoreError(f"{what} '{redact(url)}': write {kinds}")
+    raise StoreError(f"{what} '{_shown(url)}': write {kinds}")
 
 
 def _http(url: str) -> str:
-    """A tracking server's address; a name and password in it go where MLflow looks for them and are never shown."""
+    """A tracking server's address. MLflow's client sends the name and password in it to this server alone."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise StoreError(f"tracking URI '{redact(url)}': {error}") from None
+    except ValueError:  # its text may hold a part of the password
+        raise StoreError(
+            f"tracking URI '{_shown(url)}' is no URL: write http(s)://HOST:PORT, and %2F for a / in a password"
+        ) from None
     if not host:
-        raise StoreError(f"tracking URI '{redact(url)}' names no host: write http(s)://HOST:PORT")
-    if parts.username:
-        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
-        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        raise StoreError(f"tracking URI '{_shown(url)}' names no host: write http(s)://HOST:PORT")
+    return parts._replace(netloc=_user(parts.username, parts.password) + parts.netloc.rpartition("@")[2]).geturl()
 
 
-_SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY")
-_IN_URL = re.compile(r"([A-Za-z][\w+.-]*://)[^\s/]*@")
-_IN_QUERY = re.compile(r"((?:password|passwd|token|secret)=)[^&\s'\"]+", re.IGNORECASE)
+def _user(name: str | None, password: str | None) -> str:
+    """The name and password of a URL, percent-encoded whatever they were before."""
+    if not name and not password:
+        return ""
+    coded = [quote(unquote(part), safe="") for part in (name or "", password) if part is not None]
+    return ":".join(coded) + "@"
 
 
-def redact(text: str) -> str:
-    """Text for logs, tags and reports: names and passwords of URLs and this process's known secrets taken out."""
-    text = _IN_QUERY.sub(r"\1***", _IN_URL.sub(r"\1***@", text))
-    for name in _SECRETS:
-        secret = os.environ.get(name, "")
-        if len(secret) >= 4:
-            text = text.replace(secret, "***")
-    return text
+def _shown(url: str) -> str:
+    """A URL that somebody wrote, for a message: one word, so that a space in it hides nothing from `redact`."""
+    return redact("".join(url.split()))
+
+
+def address(url: str) -> str:
+    """A URL without its name, password and query: the same for all who use the store."""
+    return re.sub(r"://[^/]*@", "://", url.partition("?")[0], count=1)
 
 
 def experiment_name(suite: str, experiment: str) -> str:

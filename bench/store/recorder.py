@@ -17,7 +17,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from retable.bench.store import outbox, patience
-from retable.bench.store.client import BATCH, MlflowException, away, connect, patiently
+from retable.bench.store.client import BATCH, MlflowException, away, connect, patiently, sent
 from retable.bench.store.places import Stores, redact
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.values import text
@@ -161,7 +161,7 @@ class Recorder:
         with self._timed():
             try:
                 place = self._api.get_run(self.run_id).info.artifact_uri
-                get_artifact_repository(place, self._uri).delete_artifacts("checkpoint")
+                get_artifact_repository(place, sent(self._uri)).delete_artifacts("checkpoint")
             except (MlflowException, requests.RequestException) as error:
                 sys.stderr.write(f"the checkpoints of run {self.run_id} stay: {redact(str(error))}\n")
 
