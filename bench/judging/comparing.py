@@ -142,7 +142,7 @@ def _noise(uri: str, runs: Sequence[records.Run]) -> dict[str, tuple[float, int]
         cells = {r.id: canonical({k: v for k, v in params[r.id].items() if k != "seed"}) for r in near}
         if run.id in cells:
             groups[cells[run.id]] = {r.id for r in near if cells[r.id] == cells[run.id]}
-    values = reading.metrics(uri, sorted(set().union(*groups.values()))) if groups else {}
+    values = reading.metrics(uri, sorted(set().union(*groups.values())))
     found = {}
     for name in {n for row in values.values() for n in row}:
         several = [[values[i][name] for i in ids if name in values[i]] for ids in groups.values()]

@@ -126,7 +126,7 @@ def _strength(d: Difference) -> float:
     if math.isfinite(d.low):
         half = d.high - d.mean
         return d.mean / half if half else math.copysign(math.inf, d.mean) if d.mean else 0.0
-    return math.copysign(d.size, d.mean) if d.mean else 0.0
+    return math.copysign(d.size, d.mean)
 
 
 def _selected_from_all(seen: Seen) -> None:
@@ -170,22 +170,21 @@ def _basis(judged: Sequence[Judged], claim: Claim) -> str:
     d = worst.difference
     held = sum(j.outcome in ("reproduced", "direction only") for j in judged)
     many = "" if len(judged) == 1 else f"{held} of {len(judged)} comparisons hold; worst: "
+    shown = worst.shown
     if d.n < stats.ENOUGH:
-        opposite = worst.outcome == "contradicted"
-        how = f"{counted(d.n, 'seed')}: direction only" + (", and it is the opposite one" if opposite else "")
-        if worst.outcome == "within noise":
+        how = f"{counted(d.n, 'seed')}: direction only"
+        if worst.outcome == "contradicted":
+            how += ", and it is the opposite one"
+        elif worst.outcome == "within noise":
             how = f"{counted(d.n, 'seed')}, difference under the {stats.TIE * 100:g} % that so few can tell"
-        shown = worst.shown
-    elif math.isinf(d.low) or math.isinf(d.mean):
-        how = f"{counted(d.n, 'seed')}, some diverged: no interval"
+    elif math.isinf(d.low):
+        how = f"{d.n} seeds, some diverged: no interval"
         if d.low == d.high:
             how = f"{d.n} seeds: one side diverged in all, the other in none"
-        shown = worst.shown
     else:
-        kind = "paired seeds, t" if d.paired else "seeds a side or more, unpaired, Welch t"
-        how, shown = f"{d.n} {kind} 95 %", worst.shown
+        how = f"{d.n} {'paired seeds, t' if d.paired else 'seeds a side or more, unpaired, Welch t'} 95 %"
         if worst.outcome == "contradicted" and len(judged) > 1:
-            how = f"{d.n} {kind} 95 % over {len(judged)} comparisons (Bonferroni)"
+            how += f" over {len(judged)} comparisons (Bonferroni)"
             shown = _interval(worst.comparison, worst.strict)
     text = f"{how}; {many}{worst.comparison.label}" + (f": {shown}" if math.isfinite(d.mean) else "")
     if isinstance(claim.check, Ratio) and claim.check.published is not None:

@@ -459,6 +459,18 @@ def test_a_ratio_with_a_diverged_side_is_infinite(statistic: str) -> None:
     assert gap(down) == {0: pytest.approx(math.log(2)), 1: -INF}
 
 
+@pytest.mark.parametrize("statistic", ["mean", "each", "lowest"])
+def test_a_diverged_side_of_what_should_be_high_is_infinitely_low(statistic: str) -> None:
+    accuracy = "score/accuracy"
+    sides = (trials(["diverged"], accuracy, optimizer="adam"), trials([2.0], accuracy, optimizer="rprop"))
+    one = only(made("ratio", *sides, metric=accuracy, of={"optimizer": "rprop"}, to={"optimizer": "adam"},
+                    at_least=1.0, to_statistic=statistic))  # fmt: skip
+    assert gap(one) == {0: INF}
+    other = only(made("ratio", *sides, metric=accuracy, of={"optimizer": "adam"}, to={"optimizer": "rprop"},
+                      at_least=1.0, to_statistic=statistic))  # fmt: skip
+    assert gap(other) == {0: -INF}
+
+
 def test_a_ratio_needs_every_trial_of_both_sides() -> None:
     for values in (["missing"], [1.0]), ([1.0], ["missing"]):
         with pytest.raises(CannotJudge, match=r"^not run: (rprop|adam)$"):
@@ -536,7 +548,7 @@ def test_a_grid_with_a_diverged_cell_has_an_infinite_spread(metric: str) -> None
     def cells(optimizer: str, *cells: tuple[float, Sequence[float | str]]) -> list[Trial]:
         return [t for lr, values in cells for t in trials(values, metric, optimizer=optimizer, lr=lr)]
 
-    gone = cells("rprop", (0.1, [8.0, 8.0]), (0.2, ["diverged", "diverged"]), (0.3, [1.0, "diverged"]))
+    gone = cells("rprop", (0.1, [8.0, 8.0]), (0.2, [1.0, "diverged"]), (0.3, ["diverged", "diverged"]))
     fine = cells("adam", (0.1, [2.0, 2.0]), (0.2, [4.0, 4.0]))
     one = only(made("spread", gone, fine, metric=metric, **SPREAD))
     assert one.left == {0: INF, 1: INF}, "the cell that lost the most seeds is the end of the spread"
