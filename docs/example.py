@@ -16,8 +16,8 @@ for name, experiment in file.suite.experiments.items():
     print(f"  {name}: {experiment.about}")
 
 # %% Train: what is done already is not run again
-ended, trials = retable.run(file, where="experiment=defaults,optimizer=adam|rprop")
-print(f"{sum(status.done for _, status in trials)} of {len(trials)} trials are done")
+result = retable.run(file, where="experiment=defaults,optimizer=adam|rprop")
+print(f"{len(result.trials) - len(result.failed)} of {len(result.trials)} trials are done")
 
 # %% Results as a tidy frame: a row a trial, settings and metrics as columns
 results = retable.results(file)
