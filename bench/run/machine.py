@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -22,8 +23,42 @@ def settle(wanted: RunOptions) -> Options:
 
 
 def cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores this process may use: by its affinity, and by the quota of its container, rounded down (1 at least)."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min(count, quota())))
+
+
+def quota(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Cores' worth of time that this process's control groups (version 2 or 1) allow; infinite without a limit.
+
+    own: which groups this process is in. root: where their files are mounted. A limit of any group above counts too.
+    """
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return math.inf  # no Linux
+    least = math.inf
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root if not controllers else root / "cpu"
+        inside = base / group.lstrip("/")
+        # In a container its own group is often mounted as the root.
+        for folder in dict.fromkeys([inside, *(p for p in inside.parents if p.is_relative_to(base)), base]):
+            least = min(least, _limit(folder))
+    return least
+
+
+def _limit(folder: Path) -> float:
+    try:
+        if (folder / "cpu.max").is_file():
+            allowed, period = (folder / "cpu.max").read_text().split()
+        else:
+            allowed, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+        return math.inf if allowed in ("max", "-1") else int(allowed) / int(period)
+    except (OSError, ValueError):
+        return math.inf
 
 
 GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
@@ -60,7 +95,7 @@ def fits(device: str, workers: int, ranks: int) -> None:
     there = torch.cuda.device_count() - first
     if ranks > there:
         raise RunError(f"--ranks {ranks} needs as many GPUs from {device} on, and there are {there}")
-    if workers > 1:
+    if ranks > 1 and workers > 1:
         raise RunError(
             "--ranks gives every trial GPUs of its own: use --workers 1, and a `bench worker --device cuda:N` more "
             "for each further group of GPUs"

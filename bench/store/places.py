@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from retable.bench.store.redaction import redact as redact
-
 from retable.bench.errors import RetableError
+from retable.bench.store.redaction import redact as redact
 
 
 class StoreError(RetableError, RuntimeError):
