@@ -1,4 +1,4 @@
-"""The command `bench apply`, apart from the others for its many options; light to import like them."""
+"""`bench apply`: a trained model on pictures of one's own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
+from retable.bench.commands.common import DEVICE, SUITE, TRACKING, plain
+
 FILE = click.Path(path_type=Path)
 
 
-@click.command()
-@click.argument("suite")
+@click.command("apply")
+@SUITE
 @click.argument("contents", nargs=-1, required=True, type=FILE, metavar="CONTENT...")
 @click.option("-o", "--out", required=True, type=FILE, help="a folder, one picture's file, or .gif for a film")
 @click.option(
@@ -26,9 +28,9 @@ FILE = click.Path(path_type=Path)
 @click.option("--scale", default="quick", show_default=True, help="whose models: which size of the suite")
 @click.option("--only", multiple=True, metavar="NAME", help="the experiment whose model it is")
 @click.option("--where", default="", metavar="CONDITIONS", help="which of its models, e.g. 'optimizer=adam,lr=0.001'")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
-@click.option("--tracking-uri", "tracking", help="MLflow tracking store [default: mlruns/mlflow.db of the project]")
-def apply(suite: str, contents: tuple[Path, ...], out: Path, device: str, **options: Any) -> None:
+@DEVICE
+@TRACKING
+def command(suite: str, contents: tuple[Path, ...], out: Path, device: str, **options: Any) -> None:
     """Use a trained model on pictures of your own.
 
     CONTENT: one or more pictures, a folder of frames, or a film. Say which model by --only and --where; otherwise it
@@ -39,15 +41,12 @@ def apply(suite: str, contents: tuple[Path, ...], out: Path, device: str, **opti
     bench apply flexible_solver a.jpg b.jpg --style x.jpg --style waves --weight 0.7 --weight 0.3 -o out/
     bench apply flexible_solver frames/ --style sky.jpg --photo -o film.gif
     """
-    from retable.bench.apply.applying import ApplyError
-    from retable.bench.apply.applying import apply as run
+    from retable.bench.apply import applying
     from retable.bench.run import machine
     from retable.bench.run.options import RunError
 
-    try:
-        made = run(suite, contents, out, device=machine.pick_device(device), **options)
-    except (ApplyError, RunError) as error:
-        raise click.ClickException(str(error)) from None
+    with plain(applying.ApplyError, RunError):
+        made = applying.apply(suite, contents, out, device=machine.pick_device(device), **options)
     trial = made.model.trial
     stale = "; its code has changed since it was trained" if made.model.status.stale else ""
     click.echo(f"model: {trial.experiment}: {trial.name} ({trial.id}){stale}", err=True)

@@ -1,21 +1,21 @@
-"""The command `bench compare`; light to import like the others."""
+"""`bench compare`: which losses moved between two runs, or two sides of a suite."""
 
 from __future__ import annotations
 
-import json
-
 import click
 
+from retable.bench.commands.common import JSON, TRACKING, dump, plain
 
-@click.command()
+
+@click.command("compare")
 @click.argument("a")
 @click.argument("b")
 @click.option("--suite", "suite_name", default="", metavar="SUITE", help="of the sides; of two runs it is known")
 @click.option("--scale", default="quick", show_default=True, help="of a side that names none")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="beside each task's objective; repeatable")
-@click.option("--tracking-uri", "tracking", help="MLflow tracking store [default: mlruns/mlflow.db of the project]")
-@click.option("--json", "as_json", is_flag=True, help="print JSON")
-def compare(
+@TRACKING
+@JSON
+def command(
     a: str, b: str, suite_name: str, scale: str, metrics: tuple[str, ...], tracking: str | None, as_json: bool
 ) -> None:
     """Which losses moved from A to B, and whether beyond the noise over seeds.
@@ -25,8 +25,6 @@ def compare(
     """
     from retable.bench.judging import comparing
 
-    try:
+    with plain(comparing.CompareError):
         found = comparing.compare(a, b, suite_name=suite_name, scale=scale, metrics=metrics, tracking=tracking)
-    except comparing.CompareError as error:
-        raise click.ClickException(str(error)) from None
-    print(json.dumps(comparing.as_json(found), indent=1) if as_json else comparing.show(found))
+    print(dump(comparing.as_json(found)) if as_json else comparing.show(found))

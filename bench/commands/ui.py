@@ -1,4 +1,4 @@
-"""The command `bench ui`: MLflow's interface on loopback, with the address of each experiment's comparison."""
+"""`bench ui`: MLflow's interface on loopback, with the address of each experiment's comparison."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 import click
 
-NOTHING, USAGE = 4, 2
+from retable.bench.commands.common import FINE, NOTHING, TRACKING, USAGE
 
 
-@click.command()
+@click.command("ui")
 @click.option("--port", default=5000, show_default=True)
 @click.option("--project", type=click.Path(path_type=Path, exists=True), default=Path(), help="[default: this folder]")
-@click.option("--tracking-uri", help="MLflow tracking store [default: mlruns/mlflow.db of the project]")
-def ui(port: int, project: Path, tracking_uri: str | None) -> int:
+@TRACKING
+def command(port: int, project: Path, tracking: str | None) -> int:
     """Serve MLflow's interface on this machine (loopback only), and say where each experiment's runs are compared."""
-    return serve(project.resolve(), tracking_uri, port)
+    return serve(project.resolve(), tracking, port)
 
 
 def serve(project: Path, tracking: str | None, port: int) -> int:
@@ -41,4 +41,4 @@ def serve(project: Path, tracking: str | None, port: int) -> int:
     try:
         return subprocess.run(interface.command(place, port), env=interface.environment(place), check=False).returncode
     except KeyboardInterrupt:
-        return 0
+        return FINE

@@ -10,13 +10,13 @@ import pytest
 from running import Ran
 
 from retable.bench import data
-from retable.bench.commands import examining
-from retable.bench.commands.examining import Check
+from retable.bench.commands import doctor
+from retable.bench.commands.doctor import Check
 
 
 def found(group: str) -> dict[str, Check]:
     """What doctor says here and now of one group."""
-    return {c.what: c for c in examining.examine() if c.group == group}
+    return {c.what: c for c in doctor.examine() if c.group == group}
 
 
 def test_this_machine_is_fit(project: Path, bench: Callable[..., Ran]) -> None:
@@ -52,7 +52,7 @@ def test_a_damaged_store(project: Path) -> None:
 
 
 def test_a_server_that_does_not_answer_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    fact = examining.Check("stores", *examining._server("results", "http://me:secret@127.0.0.1:9/"))
+    fact = doctor.Check("stores", *doctor._server("results", "http://me:secret@127.0.0.1:9/"))
     assert not fact.fine and fact.mend
     assert fact.found.startswith("http://127.0.0.1:9/ does not answer: ")
 
@@ -76,10 +76,10 @@ def test_outside_a_project(tmp_path: Path, bench: Callable[..., Ran], monkeypatc
 )
 def test_the_share_of_a_container(tmp_path: Path, content: str, cores: float | None) -> None:
     (tmp_path / "cpu.max").write_text(content)
-    assert examining._cgroup_cores(tmp_path / "cpu.max") == cores
-    assert examining._cgroup_cores(tmp_path / "none") is None
+    assert doctor._cgroup_cores(tmp_path / "cpu.max") == cores
+    assert doctor._cgroup_cores(tmp_path / "none") is None
 
 
 def test_a_torchvision_of_another_torch() -> None:
-    assert examining._torchvision("2.6.1")[1] is False
-    assert examining._torchvision("2.6.1")[3] == "pip install 'torchvision==0.21.*'"
+    assert doctor._torchvision("2.6.1")[1] is False
+    assert doctor._torchvision("2.6.1")[3] == "pip install 'torchvision==0.21.*'"

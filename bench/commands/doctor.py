@@ -14,10 +14,18 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from retable.bench import data
-from retable.bench.run import machine
-from retable.bench.store import places, reading
-from retable.bench.suite import loader
+import click
+
+from retable.bench.commands.common import FINE, JSON, USAGE, dump
+
+
+@click.command("doctor")
+@JSON
+def command(as_json: bool) -> int:
+    """What this machine has: versions, devices, threads, stores, data and weights; what is wrong and the mend."""
+    found = examine()
+    print(dump([vars(c) for c in found]) if as_json else text(found))
+    return FINE if all(c.fine for c in found) else USAGE
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,8 @@ def _package(name: str, wanted: str) -> Fact:
 
 def _threads() -> Iterator[Fact]:
     import psutil
+
+    from retable.bench.run import machine
 
     cores = machine.cores()
     yield "cores", True, f"{cores} of {os.cpu_count()} for this process: a run starts {cores} workers by default", ""
@@ -155,6 +165,8 @@ def _cpu_flags() -> set[str]:
 def _devices() -> Iterator[Fact]:
     import torch
 
+    from retable.bench.run import machine
+
     count = torch.cuda.device_count()
     for i in range(count):
         card = torch.cuda.get_device_properties(i)
@@ -171,6 +183,9 @@ def _devices() -> Iterator[Fact]:
 
 
 def _stores() -> Iterator[Fact]:
+    from retable.bench.store import places
+    from retable.bench.suite import loader
+
     here = loader.available()
     place = places.locate(loader.project_of(here[0]) if here else Path.cwd())
     for name, uri in (("results", place.tracking), ("queue", place.storage)):
@@ -215,6 +230,8 @@ def _filesystem(file: Path) -> str:
 
 def _server(name: str, uri: str) -> Fact:
     """Whether a server answers within three seconds."""
+    from retable.bench.store import places, reading
+
     shown = places.address(uri)
     if not reading.is_sql(uri):
         import urllib.error
@@ -239,6 +256,8 @@ def _server(name: str, uri: str) -> Fact:
 
 
 def _suites() -> Iterator[Fact]:
+    from retable.bench.suite import loader
+
     found = loader.available()
     if not found:
         yield "suites", False, "none below this folder", "cd into a project: a folder with suites/ in it"
@@ -252,6 +271,9 @@ def _suites() -> Iterator[Fact]:
 
 
 def _data() -> Iterator[Fact]:
+    from retable.bench import data
+    from retable.bench.suite import loader
+
     yield "folder", True, str(data.root()), ""
     try:
         sources = data.sources(loader.packages()[0])
@@ -267,6 +289,8 @@ def _data() -> Iterator[Fact]:
 
 def _determinism() -> Iterator[Fact]:
     import torch
+
+    from retable.bench.store import places
 
     yield "seeds", True, "every trial is seeded from its seed and id; on a CPU in fp32 it repeats bit for bit", ""
     if torch.cuda.is_available():
