@@ -45,15 +45,16 @@ class TrialStopped(Exception):
 class Worker:
     """A worker process as its attempts see it: its orders, whom it tells, and whether it was asked to stop.
 
-    facts: tags of every run. concluding: the attempt that has just ended, until Optuna has taken its value. told: what
-    need not be told again.
+    facts: tags of every run. current: the attempt that Optuna has not heard the end of. concluded: whether the run of
+    that one is FINISHED. told: what need not be told again.
     """
 
     orders: Orders
     tell: Callable[[events.Event], None]
     facts: dict[str, str]
     stopping: threading.Event = field(default_factory=threading.Event)
-    concluding: list[Attempt] = field(default_factory=list)
+    current: Attempt | None = None
+    concluded: bool = False
     told: set[str] = field(default_factory=set)
 
     def tell_once(self, text: str, event: events.Event) -> None:
@@ -90,9 +91,14 @@ class Attempt:
         return metric_of(self.experiment, self.spec)
 
     @property
+    def state(self) -> TrialState:
+        """What Optuna's storage says of the trial now."""
+        return self.claimed.study._storage.get_trial(self.claimed._trial_id).state
+
+    @property
     def is_ours(self) -> bool:
         """Whether Optuna has not given the trial to another worker."""
-        return self.claimed.study._storage.get_trial(self.claimed._trial_id).state == TrialState.RUNNING
+        return self.state == TrialState.RUNNING
 
 
 def metric_of(experiment: Experiment, spec: TaskSpec) -> str:
@@ -129,7 +135,8 @@ def begin(
         tags["retable.differs"] = versions.told(differs)
     recorder = Recorder(orders.stores, orders.mlflow[trial.experiment], trial, tags)
     earlier.close_abandoned(orders.tracking, before, claimed.study)
-    return Attempt(worker, claimed, trial, spec, experiment, before, recorder, began)
+    worker.current = Attempt(worker, claimed, trial, spec, experiment, before, recorder, began)
+    return worker.current
 
 
 def run(attempt: Attempt) -> float:
@@ -244,7 +251,7 @@ def _conclude(attempt: Attempt, outcome: training.Outcome, evaluation: Evaluatio
     if not attempt.is_ours:
         _refused(attempt)
         raise TrialStopped("given to another worker")
-    worker.concluding.append(attempt)
+    worker.concluded = True
     recorder.finish("FINISHED")
     recorder.drop_checkpoints()
     shown = value if kind == "finished" else None

@@ -89,16 +89,16 @@ def _one(worker: Worker, found: optuna.Study, name: str, experiment: Experiment)
             catch=(TrialFailed, TrialStopped),
         )
     except (UpdateFinishedTrialError, ValueError) as error:
-        if not worker.concluding and not isinstance(error, UpdateFinishedTrialError):
+        ended = worker.current
+        if not isinstance(error, UpdateFinishedTrialError) and (ended is None or ended.is_ours):
             raise
-        for ended in worker.concluding:
-            if found._storage.get_trial(ended.claimed._trial_id).state == TrialState.FAIL:
-                # The trial was given to another worker while we finished it.
-                run_id = ended.recorder.run_id
-                closing.terminate(worker.orders.tracking, run_id, "KILLED", reason="given to another worker")
-                worker.tell(events.Refused(ended.trial.id))
-            # Else Optuna has our value; its answer was lost when the database went away.
-    worker.concluding.clear()
+        if ended is not None and worker.concluded and ended.state == TrialState.FAIL:
+            # The trial was given to another worker while we finished it.
+            run_id = ended.recorder.run_id
+            closing.terminate(worker.orders.tracking, run_id, "KILLED", reason="given to another worker")
+            worker.tell(events.Refused(ended.trial.id))
+        # Else its run is closed already, or Optuna has our value and its answer was lost when the database went away.
+    worker.current, worker.concluded = None, False
 
 
 def _objective(worker: Worker, claimed: optuna.Trial, name: str, experiment: Experiment) -> float:
@@ -127,7 +127,8 @@ def _objective(worker: Worker, claimed: optuna.Trial, name: str, experiment: Exp
     try:
         return attempt.run(attempt.begin(worker, claimed, trial, spec, experiment, before))
     except TrialStopped:
-        if worker.orders.guest:  # nobody here waits for it; another machine may go on at once
+        if worker.orders.guest and worker.current is not None and worker.current.is_ours:
+            # Nobody here waits for it; another machine may go on at once.
             study.put_back(claimed.study, claimed.study._storage.get_trial(claimed._trial_id), again=True)
         raise
 
