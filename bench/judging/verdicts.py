@@ -110,7 +110,7 @@ def weigh(comparisons: Sequence[Comparison]) -> tuple[Judged, ...]:
     judged = []
     for one in comparisons:
         d = difference(one.left, one.right, log=one.factor)
-        strict = difference(one.left, one.right, level, log=one.factor) if len(comparisons) > 1 else d
+        strict = difference(one.left, one.right, level, log=one.factor)
         judged.append(Judged(one, d, strict, stats.outcome(d, strict=strict)))
     if any(j.difference.n < stats.ENOUGH for j in judged):  # a claim is as strong as its weakest comparison
         judged = [_capped(j) for j in judged]
@@ -156,7 +156,7 @@ def _sentence(words: str) -> str:
 def _interval(comparison: Comparison, d: Difference) -> str:
     say = times if comparison.factor else short
     middle, unit = say(comparison.shown(d.mean)), f" {comparison.unit}" if comparison.unit else ""
-    if math.isinf(d.low) and math.isinf(d.high):
+    if math.isinf(d.low):
         return middle + unit
     if d.low == d.high:
         return f"{middle}{unit}, the same for every seed"

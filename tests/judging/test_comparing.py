@@ -235,10 +235,10 @@ def test_a_word_that_is_not_one_run_is_refused(runs: Runs) -> None:
         assert str(why.value) == f"{said} in {runs.uri} has an id that begins with '{word}'; `bench show` tells ids"
 
 
-def test_a_store_is_named_without_its_secrets() -> None:
-    assert comparing.stores_name("postgresql://me:secret@host/runs") == "postgresql://***@host/runs"
-    assert comparing.stores_name("postgresql://me:se@cret@host/runs") == "postgresql://***@host/runs"
-    assert comparing.stores_name("sqlite:///a/b.db") == "sqlite:///a/b.db"
+def test_a_store_is_named_without_its_secrets(project: Path) -> None:
+    with pytest.raises(CompareError) as why:
+        comparing.compare("", "", tracking="http://me:secret@host:5000")
+    assert "host:5000 has an id" in str(why.value) and "secret" not in str(why.value)
 
 
 def test_outside_a_project_the_store_must_be_given(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

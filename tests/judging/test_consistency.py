@@ -49,7 +49,7 @@ def suite(first: float, second: float, other: float, states: float) -> Suite:
 
 def test_values_that_agree() -> None:
     found = consistency.check(suite(53.26, 53.26, 54.89, 1.63))
-    assert [f.agrees for f in found] == [True, True]
+    assert [(f.agrees, f.support) for f in found] == [(True, ""), (True, "")]
 
 
 def test_a_slip_is_shown_with_what_the_text_supports() -> None:
