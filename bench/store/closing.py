@@ -21,8 +21,10 @@ def deliver(stores: Stores) -> int:
                 batch = points[start : start + BATCH]
                 patiently(stores.tracking, partial(connect(stores.tracking).log_batch, left.run_id, metrics=batch))
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
+                raise  # the store is away or refuses us; of a run that is gone or deleted none of these is said
+            left.set_aside(redact(error.message).splitlines()[0])
+            continue
         sent += len(points)
         left.close()
     return sent

@@ -60,6 +60,8 @@ def starting_with(uri: str, run_id: str) -> list[Run]:
             return []
         with explained(uri):
             raise
+    if found.info.lifecycle_stage != "active":
+        return []
     return [_run(found, connect(uri).get_experiment(found.info.experiment_id).name)]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,29 +66,37 @@ class Left:
         """(metric, value, milliseconds since the epoch, step), in order. A last line that a kill cut short is not
         a point."""
         found = []
-        for line in self.path.read_text(encoding="utf-8").splitlines()[1:]:
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines()[1:]:
             try:
                 key, value, stamp, step = json.loads(line)
-            except ValueError:
+                found.append((str(key), float(value), int(stamp), int(step)))
+            except (ValueError, TypeError):
                 break
-            found.append((str(key), float(value), int(stamp), int(step)))
         return found
 
     def close(self) -> None:
         self.path.unlink(missing_ok=True)
+
+    def set_aside(self, why: str) -> None:
+        """Keep the file where nobody delivers it, and say so."""
+        kept = self.path.replace(self.path.with_suffix(".aside"))
+        sys.stderr.write(f"points of run {self.run_id} were not delivered ({why}); they are kept in {kept}\n")
 
 
 def left(stores: Stores, dead: Callable[[str], bool]) -> Iterator[Left]:
     """The files of dead owners that are for this tracking store."""
     folder = stores.folder / "outbox"
     for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8", errors="replace") as file:
             line = file.readline()
+        if not line.endswith("\n"):
+            continue  # killed, or about to write: nothing has been measured yet
+        found = Left(path, path.stem)
         try:
             head = json.loads(line)
-        except ValueError:
-            head = None
-        if head is None:
-            continue  # killed, or about to write: nothing has been measured yet
-        if address(head["tracking"]) == address(stores.tracking) and dead(head["owner"]) and _RUN.fullmatch(path.stem):
-            yield Left(path, path.stem)
+            tracking, owner = str(head["tracking"]), str(head["owner"])
+        except (ValueError, TypeError, KeyError):
+            found.set_aside("its first line is damaged")
+            continue
+        if address(tracking) == address(stores.tracking) and dead(owner) and _RUN.fullmatch(path.stem):
+            yield found

@@ -8,17 +8,39 @@ from pathlib import Path
 
 
 def owner() -> str:
-    """This process, as `host:pid:start`; the start time tells it from a later process of the same number."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+    """This process, as `host:pid:start:boot:namespace`: the start tells it from a later process of the same number,
+    the namespace from one of that number in another container of the same host name."""
+    return ":".join([socket.gethostname(), str(os.getpid()), _started(os.getpid()), _boot(), _namespace()])
 
 
 def is_dead(owner: str) -> bool:
-    """Whether the owner was a process of this machine that is gone. Of other machines nothing is known: False."""
-    host, _, rest = owner.rpartition(":")[0].partition(":")
-    start = owner.rpartition(":")[2]
-    if host != socket.gethostname() or not rest.isdigit():
+    """Whether the owner was a process of this machine that is gone. Of other machines and other containers nothing is
+    known: False. Whoever ran before this machine's last start is gone."""
+    host, *rest = owner.split(":")
+    if host != socket.gethostname() or len(rest) not in (2, 4) or not rest[0].isdigit():
         return False
-    return _started(int(rest)) != start
+    pid, start, *where = rest
+    if where and where[0] != _boot():
+        return True
+    if where and where[1] != _namespace():
+        return False
+    return _started(int(pid)) != start
+
+
+def _boot() -> str:
+    """Which start of the machine this is, empty where the kernel does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _namespace() -> str:
+    """Among which processes a process number counts, empty where the kernel does not tell."""
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        return ""
 
 
 def _started(pid: int) -> str:

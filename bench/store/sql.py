@@ -67,7 +67,7 @@ def experiments(uri: str) -> dict[str, Group]:
 
 def starting_with(uri: str, beginning: str) -> list[Run]:
     """`reading.starting_with`."""
-    return _runs(uri, "r.run_uuid LIKE :beginning", {"beginning": f"{beginning}%"})
+    return _runs(uri, "substr(r.run_uuid, 1, :length) = :beginning", {"beginning": beginning, "length": len(beginning)})
 
 
 def _runs(uri: str, condition: str, values: dict[str, Any]) -> list[Run]:
