@@ -189,7 +189,7 @@ def _settings_values(suite: Suite, name: str, spec: TaskSpec, values: dict[str, 
             continue
         seen.setdefault("seed", set()).update(map(str, resolve.seeds(experiment, scale)))
         for cell in resolve.combinations(suite, scale, name, spec):
-            raw = {**cell.settings, **_first_of_space(suite, name)}
+            raw = {**cell.settings, **resolve.first_of_space(experiment)}
             try:
                 resolved: Mapping[str, Any] = spec.settings.model_validate(raw).model_dump()
             except ValidationError as error:
@@ -197,7 +197,7 @@ def _settings_values(suite: Suite, name: str, spec: TaskSpec, values: dict[str, 
                 for item in error.errors(include_url=False):
                     key = str(item["loc"][0]) if item["loc"] else ""
                     path = cell.origin.get(key, ("experiments", name, "settings"))
-                    if path[:1] == ("experiments",) and key not in cell.origin and item["type"] == "missing":
+                    if item["type"] == "missing" and key not in cell.origin:
                         message = f"the task '{spec.name}' needs the setting '{key}' (at scale '{scale}')"
                     else:
                         message = _value_message(key, item)
@@ -210,16 +210,7 @@ def _settings_values(suite: Suite, name: str, spec: TaskSpec, values: dict[str, 
                     values.setdefault(key, []).append(value)
     values["seed"] = sorted(map(int, seen.get("seed", ())))
     values["experiment"] = [name]
-    if experiment.search:
-        values.update({key: [] for key in experiment.search.space})
-
-
-def _first_of_space(suite: Suite, name: str) -> dict[str, Any]:
-    search = suite.experiments[name].search
-    if search is None:
-        return {}
-    first = {k: s[0] if isinstance(s, list) else (int(s.low) if s.integer else s.low) for k, s in search.space.items()}
-    return first
+    values.update({key: [] for key in resolve.first_of_space(experiment)})
 
 
 def _value_message(key: str, item: Mapping[str, Any]) -> str:

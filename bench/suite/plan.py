@@ -161,15 +161,14 @@ def _settings(
     name: str, spec: TaskSpec, experiment: Experiment, raw: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """Validated settings (searched ones left out) and the names of the data that they read."""
-    space = experiment.search.space if experiment.search else {}
-    probe = {k: s[0] if isinstance(s, list) else (int(s.low) if s.integer else s.low) for k, s in space.items()}
+    searched = resolve.first_of_space(experiment)
     try:
-        model = spec.settings.model_validate({**raw, **probe})
+        model = spec.settings.model_validate({**raw, **searched})
     except ValidationError as error:
         item = error.errors(include_url=False)[0]
         key = ".".join(map(str, item["loc"]))
         raise PlanError(f"{name}: setting {key}: {item['msg']} (got {item.get('input')!r})") from None
-    return {k: v for k, v in model.model_dump().items() if k not in space}, list(spec.data(model))
+    return {k: v for k, v in model.model_dump().items() if k not in searched}, list(spec.data(model))
 
 
 def _start(

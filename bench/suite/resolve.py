@@ -33,6 +33,12 @@ def seeds(experiment: Experiment, scale: str, count: int | None = None) -> list[
     return list(range(declared)) if isinstance(declared, int) else list(declared)
 
 
+def first_of_space(experiment: Experiment) -> dict[str, Any]:
+    """A value for each searched setting, so that a task's other settings can be tried without a search."""
+    space = experiment.search.space if experiment.search else {}
+    return {k: s[0] if isinstance(s, list) else (int(s.low) if s.integer else s.low) for k, s in space.items()}
+
+
 def combinations(
     suite: Suite, scale: str, name: str, spec: TaskSpec, overrides: Mapping[str, Any] | None = None
 ) -> Iterator[Combination]:

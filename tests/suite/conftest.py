@@ -11,15 +11,16 @@ import kites
 import pytest
 from running import ROOT
 
+from retable.bench.data import source
 from retable.bench.suite import loader
 from retable.bench.suite.schema import Suite
 
 
 @pytest.fixture(autouse=True)
-def nothing_leaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading a suite puts its project on the path and names the folder of its data: for one test each."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setenv("RETABLE_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(source, "project_data", source.project_data)
 
 
 @pytest.fixture

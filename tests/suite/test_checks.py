@@ -68,7 +68,7 @@ NAMES = [
         "experiments: {e: {task: fly, about: a}, l: {task: land, about: a, at: {quick: {height: {value: 1, source: s 1"
         "}}}}}\n",
         "scales.quick.settings.lin: unknown setting 'lin'; did you mean 'line'? "
-        "known: height, line, pictures, size, strong, tail, weights",
+        "known: height, line, pictures, pull, size, strong, tail, weights",
         "lin: -> height:",
     ),
     Rule(
@@ -129,7 +129,7 @@ NAMES = [
         "experiments: {e: {task: fly, about: a, from: {experiment: l, match: [▸height, ▸size]}},\n"
         "  l: {task: land, about: a, settings: {height: {value: 1, source: s 1}}}}\n",
         f"experiments.e.from.match.0: unknown setting of 'e' 'height'; did you mean 'weights'? {SETTINGS}\n"
-        "experiments.e.from.match.1: unknown setting of 'l' 'size'; known: height, line",
+        "experiments.e.from.match.1: unknown setting of 'l' 'size'; known: height, line, pull",
         "height, size] -> line]",
     ),
     Rule(
@@ -151,11 +151,19 @@ NAMES = [
         "g: {task: fly, about: a, from: {experiment: f}} -> g: {task: fly, about: a, from: {experiment: h}}",
     ),
     Rule(
+        "a start of a start is followed no further than it is known",
+        "experiments:\n"
+        "  e: {task: fly, about: a, from: {experiment: f}}\n"
+        "  f: {task: fly, about: a, from: {experiment: ▸g}}\n",
+        "experiments.f.from.experiment: unknown experiment 'g'; known: e, f",
+        ", from: {experiment: g} -> ",
+    ),
+    Rule(
         "names come first: values and views would only repeat them",
         f"{GRID}settings: {{▸lin: {{value: 1, source: s 1}}, size: {{value: 2, source: s 1}}}}\n"
         "tables: {t: {title: t, from: nothing, rows: line, columns: {l: {setting: line}}}}\n",
         "settings.lin: unknown setting 'lin'; did you mean 'line'? "
-        "known: height, line, pictures, size, strong, tail, weights",
+        "known: height, line, pictures, pull, size, strong, tail, weights",
         "lin: { -> line: { ~ value: 2, -> value: 5, ~ nothing -> e",
     ),
 ]

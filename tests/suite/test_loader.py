@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from rules import GRID, E, Rule, complaints, mended, refused
 from running import ROOT, Ran
 
+from retable.bench.data import source
 from retable.bench.suite import loader, schema
 from retable.bench.suite.schema import Suite
 
@@ -281,14 +281,13 @@ def test_a_place_outside_the_working_directory_is_shown_whole(project: Path, mon
 def test_the_projects_packages_are_importable_and_its_data_has_a_folder(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("RETABLE_DATA")
+    monkeypatch.delenv("RETABLE_DATA", raising=False)
     for _ in range(2):
         loader.load("toy")
     assert sys.path.count(str(project)) == 1 and sys.path[-1] == str(project)
-    assert os.environ["RETABLE_DATA"] == str(project / "data")
+    assert source.root() == project / "data"
     monkeypatch.setenv("RETABLE_DATA", "elsewhere")
-    loader.load("toy")
-    assert os.environ["RETABLE_DATA"] == "elsewhere"
+    assert source.root() == project / "elsewhere"
 
 
 def test_a_metric_needs_a_group(project: Path, bench: Callable[..., Ran]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from retable.bench.suite import loader, plan
+from retable.bench.suite import loader, plan, yaml12
 from retable.bench.suite.schema import Suite
 
 
@@ -165,17 +165,41 @@ def test_a_start_that_is_none_or_several_is_refused(
     assert str(error.value) == f"experiment 'e' starts from 'first', {message}; {mend}"
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("height: 0", "l: setting height: Input should be greater than 0 (got 0)"),
+        (
+            "weights: [[1, a]]",
+            "e: setting weights.1: Input should be a valid number, unable to parse string as a number (got 'a')",
+        ),
+        ("pictures: nothing", "e: its task reads unknown data 'nothing'; known: "),
+    ],
+)
+def test_an_override_that_a_task_refuses_is_explained(
+    read: Callable[[str], Suite], override: str, message: str
+) -> None:
+    height = "settings: {height: {value: 1, source: s 1}}"
+    suite = read(f"experiments: {{e: {{task: fly, about: a}}, l: {{task: land, about: a, {height}}}}}\n")
+    with pytest.raises(plan.PlanError) as error:
+        plan.trials(suite, "quick", overrides=yaml12.loads(override).data)
+    assert str(error.value).startswith(message)
+
+
 @pytest.mark.parametrize("space", ["[2, 3]", "{low: 2, high: 9}", "{low: 0.5, high: 9}"])
 def test_a_search_is_planned_with_the_first_of_its_space(read: Callable[[str], Suite], space: str) -> None:
     """`height` has no default: what the search will choose stands for it until then."""
     search = f"search: {{space: {{height: {space}}}, trials: 1, metric: drop/final, source: s 1}}"
     (trial,) = plan.trials(read(f"experiments: {{l: {{task: land, about: a, {search}}}}}\n"), "quick")
-    assert trial.settings == {"line": 1.0} and trial.name == "l search #0 seed=0"
+    assert trial.settings == {"line": 1.0, "pull": 1} and trial.name == "l search #0 seed=0"
 
 
 def test_a_searched_whole_number_is_planned_as_one(read: Callable[[str], Suite]) -> None:
-    search = "search: {space: {size: {low: 3, high: 9, integer: true}}, trials: 1, metric: loss/final, source: s 1}"
-    assert len(plan.trials(read(f"experiments: {{e: {{task: fly, about: a, {search}}}}}\n"), "quick")) == 1
+    """`pull` is 1 or 2, and 1.0 is neither."""
+    written = "settings: {height: {value: 1, source: s 1}}"
+    search = "search: {space: {pull: {low: 1, high: 2, integer: true}}, trials: 1, metric: drop/final, source: s 1}"
+    suite = read(f"experiments: {{l: {{task: land, about: a, {written}, {search}}}}}\n")
+    assert [t.settings for t in plan.trials(suite, "quick")] == [{"height": 1.0, "line": 1.0}]
 
 
 def trial(varied: dict[str, object], slot: int | None = None, **settings: object) -> plan.Trial:

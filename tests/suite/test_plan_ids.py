@@ -23,7 +23,7 @@ experiments:
   e:
     task: fly
     about: a
-    settings: {line: {value: 2, source: s 1}, pictures: {value: pictures, source: s 1}}
+    settings: {line: {value: 2, source: s 1}, pictures: {value: 'folder:pictures', source: s 1}}
     cells: {one: {weights: {value: [[0.1, 3]], source: s 1}}}
     from: {experiment: first, match: [line]}
   tune:

@@ -49,7 +49,7 @@ def test_a_later_layer_wins(read: Callable[[str], Suite], count: int) -> None:
 
 def test_an_override_wins_over_every_layer(read: Callable[[str], Suite]) -> None:
     (cell,) = cells(read(layered(5)), overrides={"line": 9})
-    assert cell.settings == {"line": 9} and cell.origin == {"line": resolve.OVERRIDE}
+    assert cell.settings == {"line": 9} and cell.origin == {"line": ("--set",)}
 
 
 def test_another_scale_has_its_own_layers_alone(read: Callable[[str], Suite]) -> None:
@@ -112,7 +112,7 @@ def test_an_override_takes_a_grid_away_or_makes_one(read: Callable[[str], Suite]
         ("long", 3, 7),
     ]
     assert found[3].varied == {"tail": "long", "size": 3}
-    assert found[3].origin["size"] == (*resolve.OVERRIDE, 1)
+    assert found[3].origin["size"] == ("--set", 1)
 
 
 SHARED = """\

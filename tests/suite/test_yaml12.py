@@ -68,7 +68,7 @@ def test_what_is_no_number_is_read_as_such(word: str) -> None:
         ("a: &a {b: 1}\nc: *a", {"a": {"b": 1}, "c": {"b": 1}}),
         ("a: |\n  1\n", {"a": "1\n"}),
         ("1: a\ntrue: b\nnull: c", {"1": "a", "true": "b", "null": "c"}),
-        ("a: =\n<<: 1", {"a": "=", "<<": 1}),
+        ("a: =\nb: <<\n<<: 1", {"a": "=", "b": "<<", "<<": 1}),
     ],
 )
 def test_documents(text: str, value: object) -> None:

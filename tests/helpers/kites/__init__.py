@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from retable.bench.task import Metric, Settings, TaskSpec
 
 
 class Fly(Settings):
-    """Settings of every kind; `pictures` is a folder of the user's."""
+    """Settings of every kind; `pictures` names a data set, or none."""
 
     line: float = 1.0
     tail: Literal["short", "long"] = "short"
@@ -35,18 +35,19 @@ class Fly(Settings):
 
 
 class Land(Settings):
-    """One setting without a default, one that `fly` has too."""
+    """One setting without a default, one that `fly` has too, one of a few numbers."""
 
-    height: float
+    height: float = Field(gt=0)
     line: float = 1.0
+    pull: Literal[1, 2] = 1
 
 
 LOSS = {"loss/total": Metric("what is lost"), "loss/final": Metric("what is lost in the end")}
 
 
 def data(settings: Fly) -> list[str]:
-    """The user's folder of pictures, where there is one."""
-    return [f"folder:{settings.pictures}"] if settings.pictures else []
+    """What a task reads: the pictures, where there are any."""
+    return [settings.pictures] if settings.pictures else []
 
 
 TASKS = [
