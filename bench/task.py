@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -130,6 +131,13 @@ class Request:
     photo: bool = False
     upscale: int = 1
     intensity: float = 1.0
+
+
+def legal_metric(name: str) -> bool:
+    """Whether a metric may be called so: a group and a name, of what every MLflow store and every file takes."""
+    return (
+        re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)+", name) is not None and len(name) <= 200
+    )
 
 
 class Task(Protocol):

@@ -47,7 +47,8 @@ class Recorder:
         self._outbox = outbox.Outbox(stores, self.run_id)
         self._began, self._start = time.monotonic(), time.time()
         self._epoch = self._start
-        settings = {**trial.settings, **trial.varied, "seed": trial.seed, "scale": trial.scale}
+        # A setting may be called `scale` too; the suite's scale is a tag as well.
+        settings = {"scale": trial.scale, **trial.settings, **trial.varied, "seed": trial.seed}
         params = [Param(key, text(value)[:6000]) for key, value in settings.items()]
         for start in range(0, len(params), 100):
             self._call(partial(self._api.log_batch, self.run_id, params=params[start : start + 100]))

@@ -25,7 +25,7 @@ from retable.bench.suite.schema import (
     View,
 )
 from retable.bench.suite.values import matches, text
-from retable.bench.task import ENGINE_METRICS, TaskSpec, UnknownTask, did_you_mean, find_task
+from retable.bench.task import ENGINE_METRICS, TaskSpec, UnknownTask, did_you_mean, find_task, legal_metric
 
 Path_ = tuple[str | int, ...]
 
@@ -53,10 +53,9 @@ def problems(suite: Suite) -> Iterator[Problem]:
             yield Problem(("packages",), f"cannot be imported: {error}")
             return
         else:
-            plain = [metric for metric in specs[name].metrics if "/" not in metric]
-            if plain:  # a frame of results tells metrics from settings by it, and MLflow groups charts by it
-                words = f"task '{experiment.task}' measures '{plain[0]}'; a metric's name has a group, as 'loss/total'"
-                yield Problem(("experiments", name, "task"), words)
+            words = next(_unfit(specs[name]), "")
+            if words:
+                yield Problem(("experiments", name, "task"), f"task '{experiment.task}' {words}")
                 broken = True
     try:
         data.sources(suite.packages)
@@ -110,6 +109,25 @@ def _consistency(suite: Suite) -> Iterator[Problem]:
 
 def _unknown(path: Path_, what: str, word: object, known: Iterable[str], *, at_key: bool = True) -> Problem:
     return Problem(path, f"unknown {what} '{word}'{did_you_mean(word, sorted(known))}", at_key)
+
+
+RESERVED = (
+    *("trial", "experiment", "task", "cell", "state", "stale", "reason", "run_id", "started", "ended", "seconds"),
+    *("seed", "id"),
+)
+"""A result's own columns and words of `--where`: a setting of such a name would overwrite them."""
+
+
+def _unfit(spec: TaskSpec) -> Iterator[str]:
+    """What of a task's own declaration cannot be stored or told apart."""
+    for metric in spec.metrics:
+        if "/" not in metric:  # a frame of results tells metrics from settings by it, and MLflow groups charts by it
+            yield f"measures '{metric}'; a metric's name has a group, as 'loss/total'"
+        elif not legal_metric(metric):
+            yield f"measures '{metric}', which MLflow refuses; a metric's name has letters, digits, and / _ - . only"
+    for setting in spec.settings.model_fields:
+        if setting in RESERVED:
+            yield f"has a setting '{setting}', which is a word for results: call it otherwise"
 
 
 def _scale_names(suite: Suite) -> Iterator[Problem]:

@@ -7,14 +7,25 @@ other); `suite.schema.json` is generated from them for editors (`python -m retab
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Scalar = bool | int | float | str | None
 Where = dict[str, Any]
 """Setting name -> value, or list of values of which one must match. `seed` counts as a setting."""
+
+
+def _named(word: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", word):
+        raise ValueError(f"'{word}' is no name: letters, digits, '.', '_' and '-', the first a letter or a digit")
+    return word
+
+
+Name = Annotated[str, AfterValidator(_named)]
+"""What becomes part of a path, an address or a heading's anchor."""
 
 
 def _as_list(value: Any) -> Any:
@@ -51,8 +62,8 @@ class Paper(Closed):
     authors: list[str] = Field(min_length=1)
     year: int = Field(ge=1900, le=2100)
     venue: str = ""
-    doi: str = ""
-    url: str = ""
+    doi: str = Field(default="", pattern=r"^(10\.\d{4,9}/\S+)?$")
+    url: str = Field(default="", pattern=r"^(https?://\S+)?$")
     contents: dict[str, Names | NotRebuilt] = Field(
         default={},
         description="each table and figure of the paper -> the views that rebuild it, or {not_rebuilt: why}",
@@ -418,11 +429,11 @@ class Suite(Closed):
         default=["retable.models"], description="where its tasks are found; user code comes in here"
     )
     settings: Constants = Field(default={}, description="shared by all experiments whose task knows them")
-    scales: dict[str, Scale] = Field(min_length=1)
-    experiments: dict[str, Experiment] = Field(min_length=1)
-    tables: dict[str, Table] = {}
-    figures: dict[str, AnyFigure] = {}
-    claims: dict[str, Claim] = {}
+    scales: dict[Name, Scale] = Field(min_length=1)
+    experiments: dict[Name, Experiment] = Field(min_length=1)
+    tables: dict[Name, Table] = {}
+    figures: dict[Name, AnyFigure] = {}
+    claims: dict[Name, Claim] = {}
     consistency: dict[str, Consistency] = Field(
         default={},
         description="published values that must agree; `retable.bench.report.consistency` compares them",

@@ -110,6 +110,16 @@ def loads(text: str) -> Document:
     return Document(_build(root, (), document, budget), document.keys, document.values)
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What no text of a suite needs, and what would reach a terminal: escapes, ends of lines, reversed writing."""
+
+
+def _printable(text: str, mark: Mark) -> None:
+    found = _CONTROL.search(text)
+    if found:
+        raise YamlError(f"a control character (U+{ord(found[0]):04X}) in a text: take it out", mark)
+
+
 def _mark(place: Any) -> Mark:
     return Mark(place.line + 1, place.column + 1)
 
@@ -125,6 +135,7 @@ def _build(node: Any, path: Path_, document: Document, budget: list[int]) -> Any
     if node.tag.removeprefix("tag:yaml.org,2002:") not in _IMPLICIT:
         raise YamlError(f"tags are not read here: {node.tag}", mark)
     if isinstance(node, yaml.ScalarNode):
+        _printable(node.value, mark)
         return node.value if node.style else scalar(node.value)
     if isinstance(node, yaml.SequenceNode):
         return [_build(child, (*path, i), document, budget) for i, child in enumerate(node.value)]
@@ -134,6 +145,7 @@ def _build(node: Any, path: Path_, document: Document, budget: list[int]) -> Any
         if not isinstance(key_node, yaml.ScalarNode):
             raise YamlError("a key must be a word", key_mark)
         key = key_node.value
+        _printable(key, key_mark)
         if key in data:
             raise YamlError(f"key '{key}' stands twice", key_mark)
         document.keys[(*path, key)] = key_mark
