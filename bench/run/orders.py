@@ -101,11 +101,13 @@ def facts(project: Path) -> dict[str, str]:
     import platform
     from importlib.metadata import version
 
+    cpu, isa = _cpu()
     found = {
         "mlflow.source.name": "bench run",
         "mlflow.source.type": "LOCAL",
         "retable.host": platform.node(),
-        "retable.cpu": _cpu(),
+        "retable.cpu": cpu,
+        "retable.isa": isa,
         "retable.cores": str(os.cpu_count()),
         "retable.python": platform.python_version(),
         **{f"retable.{name}": version(name) for name in ("mlflow", "optuna", "numpy", "retable")},
@@ -119,13 +121,21 @@ def facts(project: Path) -> dict[str, str]:
     return found
 
 
-def _cpu() -> str:
+_MATTERING = ("asimd", "sve", "avx", "fma", "avx2", "avx512f", "avx512_bf16", "amx_bf16")
+"""Flags of a CPU by which torch and its libraries choose their kernels, and so the order in which they add."""
+
+
+def _cpu() -> tuple[str, str]:
+    """The CPU's model, and those of its instruction sets that can move a loss's last digits."""
     import platform
 
+    told: dict[str, str] = {}
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+            key, _, value = line.partition(":")
+            told.setdefault(key.strip().lower(), value.strip())
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    flags = (told.get("flags") or told.get("features") or "").split()
+    model = told.get("model name") or platform.processor() or platform.machine()
+    return model, " ".join(f for f in _MATTERING if f in flags) or platform.machine()
