@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import subprocess
 import sys
@@ -157,7 +156,7 @@ def test_what_was_sent_is_cut_off(tmp_path: Path) -> None:
     box.add([Metric("c", 1.0, 2, 3)])
     assert left.points() == [("c", 1.0, 2, 3)]
     box.close()
-    assert not left.path.exists() and os.listdir(left.path.parent) == []
+    assert not left.path.exists() and list(left.path.parent.iterdir()) == []
 
 
 def test_the_final_status_of_a_run_whose_process_is_gone(stores: Stores, killed: Path) -> None:

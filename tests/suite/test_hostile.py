@@ -1,4 +1,4 @@
-"""A suite is somebody's text: what it names cannot lead outside, reach a terminal or a page as markup, or hide numbers."""
+"""A suite is somebody's text: its names cannot lead outside, reach a terminal or a page as markup, or hide numbers."""
 
 from __future__ import annotations
 
