@@ -10,6 +10,7 @@ import pytest
 
 import retable.bench.data
 from retable.bench.data import coco
+from retable.bench.data import source as base
 
 
 def test_every_source_has_its_facts() -> None:
@@ -56,6 +57,7 @@ def test_the_data_folder_is_the_environments_or_the_projects(
 ) -> None:
     assert retable.bench.data.root() == data_root
     monkeypatch.delenv("RETABLE_DATA")
+    monkeypatch.setattr(base, "project_data", Path("data"))  # as before any suite is loaded
     monkeypatch.chdir(tmp_path)
     assert retable.bench.data.root() == tmp_path / "data"
 
