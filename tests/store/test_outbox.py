@@ -179,3 +179,10 @@ def test_the_final_status_of_a_run_whose_process_is_gone(stores: Stores, killed:
     bare = connect(stores.tracking).create_run(number).info.run_id
     closing.terminate(stores.tracking, bare, "FAILED")
     assert {r.id: r.status for r in reading.runs(stores.tracking, ["s/e"])}[bare] == "FAILED"
+
+
+def test_more_points_than_mlflow_takes_at_once(stores: Stores, killed: Path) -> None:
+    with killed.open("a") as file:
+        file.writelines(json.dumps(["many", step / 7, 1000 + step, step]) + "\n" for step in range(2500))
+    assert closing.deliver(stores) == 2504
+    assert reading.curves(stores.tracking, [killed.stem], "many") == [(killed.stem, s, s / 7) for s in range(2500)]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from retable.bench.store import owners, status
+from retable.bench.store.client import connect
+from retable.bench.store.places import locate
 from retable.bench.store.records import Run
+from retable.bench.suite.plan import Trial
 
 
 def run(name: str, state: str, code: str = "now", ended: float | None = 9.0, **tags: str) -> Run:
@@ -82,3 +87,21 @@ def test_why_it_failed_and_how_long_it_took() -> None:
     assert status._status([], "now", True).seconds is None
     assert status._status([run("a", "RUNNING", ended=None)], "now", True).seconds is None
     assert not status._status([run("a", "RUNNING")], "now", True).done
+
+
+def test_the_trials_of_a_store(tmp_path: Path, empty_store: Path) -> None:
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    stores = locate(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
+    client = connect(stores.tracking)
+    number = client.create_experiment("s/e", artifact_location=str(tmp_path))
+    for trial, code in (("done", "now"), ("old", "before"), ("nobody's", "now")):
+        made = client.create_run(number, tags={"retable.trial": trial, "retable.code": code}).info.run_id
+        client.set_terminated(made, "FINISHED")
+    trials = [Trial(name, "s", "quick", "e", "t", {}, {}, 0) for name in ("done", "old", "new")]
+    found = status.of(trials, stores, {"e": "now"})
+    assert {name: (s.state, s.stale) for name, s in found.items()} == {
+        "done": ("finished", False),
+        "old": ("finished", True),
+        "new": ("missing", False),
+    }
+    assert status.of(trials, stores, {"e": "now"}, stale_counts=False)["old"].state == "missing"
