@@ -17,6 +17,7 @@ from retable.bench.judging import views
 from retable.bench.judging.views import Book, Cell, ReportError
 from retable.bench.report import style
 from retable.bench.report.style import Pen
+from retable.bench.report.words import capital
 from retable.bench.suite.schema import Figure
 from retable.bench.suite.values import canonical, same, text
 
@@ -54,6 +55,16 @@ class Drawn:
     chart: Mapping[str, Any] | None = None
     gaps: tuple[str, ...] = ()
     reading: str = ""
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What stands under it beside its title: how to read it, and the suite's note."""
+        return tuple(filter(None, (f"{capital(self.reading)}." if self.reading else "", self.figure.note)))
+
+    @property
+    def missing(self) -> str:
+        """What the picture lacks, as a sentence; empty where there is no picture, since `problem` says it then."""
+        return f"Missing here: {'; '.join(self.gaps)}." if self.gaps and self.picture else ""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import re
 import unicodedata
 
 from retable.bench.numbers import Number
-from retable.bench.report.drawn import Picture
+from retable.bench.report.drawn import Drawn, Picture
 from retable.bench.report.page import Page
 from retable.bench.report.tables import Built, Entry
-from retable.bench.suite.schema import Figure
+from retable.bench.report.words import in_paper, sentences
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -60,8 +60,8 @@ PREAMBLE = (
 def render(page: Page) -> str:
     """Every table of the page, then every figure that could be drawn."""
     head = f"{PREAMBLE}% Suite {page.suite}, scale {page.scale}: {page.status}.\n"
-    drawn = [_figure(page, d.name, d.figure, d.picture) for d in page.figures if d.picture]
-    return head + "\n" + "\n".join([*(_table(page, built) for built in page.tables), *drawn])
+    drawn = [_figure(page, d, d.picture) for d in page.figures if d.picture]
+    return head + "\n" + "\n".join([*(_table(page, built) for built in page.tables if built.shown), *drawn])
 
 
 def file_of(picture: Picture) -> str:
@@ -69,16 +69,16 @@ def file_of(picture: Picture) -> str:
     return f"{picture.file.rpartition('.')[0]}.pdf" if picture.drawing is not None else picture.file
 
 
-def _figure(page: Page, name: str, figure: Figure, picture: Picture) -> str:
+def _figure(page: Page, drawn: Drawn, picture: Picture) -> str:
     width = f"{min(1, picture.width / 820):.2f}"  # as on the other pages, where the text is 820 pixels wide
-    said = [f"{figure.title}.", figure.note or "", f"In the paper: {figure.source}." if figure.source else ""]
+    said = sentences(f"{drawn.figure.title}.", *drawn.said, _source(drawn.figure.source))
     return "\n".join(
         [
             r"\begin{figure}",
             r"  \centering",
             rf"  \includegraphics[width={width}\linewidth]{{{page.scale}/{file_of(picture)}}}",
-            rf"  \caption{{{escape(' '.join(filter(None, said)))}}}",
-            rf"  \label{{{_label('fig', page.suite, name)}}}",
+            rf"  \caption{{{escape(said)}}}",
+            rf"  \label{{{_label('fig', page.suite, drawn.name)}}}",
             r"\end{figure}",
             "",
         ]
@@ -129,15 +129,13 @@ def _table(page: Page, built: Built) -> str:
 
 
 def _caption(page: Page, built: Built) -> str:
-    parts = [f"{built.table.title}."]
-    if built.n:
-        parts.append("Ours: one seed." if built.n == 1 else f"Ours: mean ± standard deviation over {built.n} seeds.")
-    parts.append(f"Scale {page.scale}: {page.book.suite.scales[page.scale].about.rstrip('.')}.")
-    if page.caution and built.with_published:
-        parts.append(page.caution)
-    if built.table.source:
-        parts.append(f"In the paper: {built.table.source}.")
-    return escape(" ".join(parts))
+    about = page.book.suite.scales[page.scale].about.rstrip(".")
+    title, where, source = f"{built.table.title}.", f"Scale {page.scale}: {about}.", _source(built.table.source)
+    return escape(sentences(title, built.ours, where, built.table.note, built.caution, source))
+
+
+def _source(source: str) -> str:
+    return in_paper(source) if source else ""
 
 
 def _ours(built: Built, column: str, entry: Entry) -> str:

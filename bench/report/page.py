@@ -1,4 +1,8 @@
-"""What a report says, before any markup: verdicts, tables, figures, where the numbers come from, what is missing."""
+"""What a report says, before any markup: verdicts, tables, figures, where the numbers come from, what is missing.
+
+Whether something is said, and in which words, is decided here, in `Built` and in `Drawn`; a form of the report only
+spells it.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,24 @@ from dataclasses import dataclass
 
 from retable.bench.judging import consistency, verdicts, views
 from retable.bench.judging.consistency import Finding
-from retable.bench.judging.verdicts import WORDS, Verdict
+from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
 from retable.bench.judging.views import Book, Trial
 from retable.bench.numbers import counted, duration
 from retable.bench.report import figures, tables
 from retable.bench.report.drawn import Drawn
 from retable.bench.report.tables import Built
+from retable.bench.report.words import Listing, capital, sentences
 from retable.bench.results.frames import Results
 from retable.bench.store.places import experiment_name
 from retable.bench.suite.schema import Images
 from retable.bench.suite.values import text
 
 PAPER_SCALE = "paper"
+AGREE = "Do the paper's numbers agree?"
+COMPLETE = "Nothing: every trial of this scale finished, with the code as it stands."
+ELSEWHERE = "Declared for other scales only:"
+FOLD_ABOVE = 12
+"""Longer lists are folded; they are all there."""
 SMALLER = "This scale is smaller than the paper's: it can support an ordering or a ratio, never an absolute value."
 
 
@@ -78,15 +88,38 @@ class Page:
         return self.book.scale
 
     @property
+    def link(self) -> str:
+        """Where the paper is found, or an empty text."""
+        paper = self.book.suite.paper
+        return paper.url or (f"https://doi.org/{paper.doi}" if paper.doi else "")
+
+    @property
+    def where(self) -> str:
+        """The paper's venue and year."""
+        paper = self.book.suite.paper
+        return ", ".join(filter(None, [paper.venue, str(paper.year)]))
+
+    @property
+    def ran(self) -> str:
+        """What became of the trials, what they took, and on what."""
+        machine = f"On {self.machine}." if self.machine else ""
+        return sentences(f"{self.status}.", f"{self.effort}." if self.effort else "", machine)
+
+    @property
     def caution(self) -> str:
         """The sentence on what a smaller scale can support, or an empty text at the paper's own."""
-        return "" if self.scale == PAPER_SCALE else SMALLER
+        return _caution(self.scale)
 
     @property
     def tally(self) -> str:
-        """`3 reproduced, 1 contradicted, 2 not run`."""
+        """`Of 6 claims: 3 reproduced, 1 contradicted, 2 not run.`"""
         found = [v.word for v in self.verdicts]
-        return ", ".join(f"{found.count(w)} {w}" for w in WORDS if w in found)
+        return f"Of {len(found)} claims: {', '.join(f'{found.count(w)} {w}' for w in WORDS if w in found)}."
+
+    @property
+    def legend(self) -> list[tuple[str, str, str]]:
+        """Symbol, word and meaning of the verdicts that occur."""
+        return [(SYMBOLS[w], w, MEANINGS[w]) for w in WORDS if any(v.word == w for v in self.verdicts)]
 
     @property
     def machine(self) -> str:
@@ -110,9 +143,46 @@ class Page:
         return sum(v.claim.quote == verdict.claim.quote for v in self.verdicts) > 1
 
     @property
+    def agreement(self) -> list[tuple[str, bool, str]]:
+        """Published values that state one thing: what they state, whether they agree, and the values."""
+        found = []
+        for finding in self.consistency:
+            support = f". {capital(finding.support)}" if finding.support else ""
+            found.append((finding.about, finding.agrees, finding.words + support))
+        return found
+
+    @property
+    def troubles(self) -> Listing:
+        """Every trial that is not simply finished."""
+        rows = [(t.experiment, t.cell, t.seed, t.what) for t in self.trouble]
+        return Listing(("experiment", "cell", "seed", "what"), "llrl", rows)
+
+    @property
+    def fold_troubles(self) -> str:
+        """The heading under which `troubles` is folded away, or an empty text where it is short."""
+        n = len(self.trouble)
+        return f"{n} trials that diverged, failed, are stale or were not run" if n > FOLD_ABOVE else ""
+
+    @property
     def hero(self) -> Drawn | None:
         """The first figure of pictures that could be drawn."""
         return next((d for d in self.figures if isinstance(d.figure, Images) and d.picture), None)
+
+
+def beside(verdict: Verdict) -> str:
+    """What a reader must know beside a verdict, and how its sentence was read."""
+    note = verdict.claim.note
+    return sentences(*(f"{capital(note)}." for note in verdict.notes), f"Read as: {note}" if note else "")
+
+
+def comparisons(verdict: Verdict) -> Listing:
+    """Every comparison of a verdict, the worst first."""
+    rows = [(j.comparison.label, j.comparison.numbers, j.shown, str(j.outcome)) for j in verdict.judged]
+    return Listing(("statement", "values", "difference or ratio", "says"), "llll", rows)
+
+
+def _caution(scale: str) -> str:
+    return "" if scale == PAPER_SCALE else SMALLER
 
 
 def gather(results: Results, *, draw: bool = True) -> Page:
@@ -123,7 +193,7 @@ def gather(results: Results, *, draw: bool = True) -> Page:
     return Page(
         book=book,
         verdicts=[verdicts.judge(book, name, claim) for name, claim in book.suite.claims.items()],
-        tables=[tables.build(book, name, table) for name, table in book.suite.tables.items()],
+        tables=[tables.build(book, name, table, _caution(book.scale)) for name, table in book.suite.tables.items()],
         figures=figures.draw_all(book) if draw else [],
         facts=_facts(results, trials),
         trouble=_trouble(trials),

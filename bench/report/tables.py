@@ -1,6 +1,7 @@
 """Tables in the paper's own layout: per cell the published value and ours, or in words why there is none.
 
-What a table says is worked out here once; `markdown`, `html`, `latex` and `csv` only spell it.
+What a table says is worked out here once, and in `layout` how it is laid out; `markdown`, `html`, `latex` and `csv`
+only spell it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 from retable.bench.judging import stats, views
 from retable.bench.judging.views import Book, Choice, ReportError, Seen
-from retable.bench.numbers import Number, counted, number, printed, short, times
+from retable.bench.numbers import Number, counted, number, printed
 from retable.bench.suite.schema import Column, NotPublished, Row, Table
 from retable.bench.suite.values import same, text
 
@@ -61,7 +62,8 @@ class Built:
     """A table ready to be spelled. entries: row key -> column key -> entry; rows: row key -> label.
 
     with_published: columns that have a published side. selections: what the winners alone would hide, by row.
-    n: seeds of most cells. problem: why the whole table can't be shown at this scale, or empty.
+    n: seeds of most cells. problem: why the whole table can't be shown at this scale, or empty. caution: what a reader
+    must not read out of it, or empty.
     """
 
     name: str
@@ -72,6 +74,29 @@ class Built:
     selections: dict[str, list[Choice]]
     n: int
     problem: str = ""
+    caution: str = ""
+
+    @property
+    def shown(self) -> bool:
+        """Whether it has a number at all, ours or the paper's; else `problem` says everything."""
+        return not self.problem or bool(self.with_published)
+
+    @property
+    def ours(self) -> str:
+        """What our numbers are, as a sentence; empty where there is none."""
+        if not self.n:
+            return ""
+        return f"Ours: mean ± standard deviation over {self.n} seeds." if self.n > 1 else "Ours: one seed."
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What stands under it: what our numbers are, the suite's note, the caution."""
+        return tuple(filter(None, (self.ours, self.table.note, self.caution)))
+
+    @property
+    def corner(self) -> str:
+        """What the rows are, where they are the values of a setting."""
+        return self.table.rows if isinstance(self.table.rows, str) else ""
 
     def heading(self, column: str) -> str:
         """The column's label with its unit."""
@@ -86,8 +111,11 @@ class Built:
         return f"paper ({spec.published_unit})" if other else "paper"
 
 
-def build(book: Book, name: str, table: Table) -> Built:
-    """A table from the trials. Raises `ReportError` where a cell would average over anything but seeds."""
+def build(book: Book, name: str, table: Table, caution: str = "") -> Built:
+    """A table from the trials. `caution` stands under it where a metric of ours is beside a published one.
+
+    Raises `ReportError` where a cell would average over anything but seeds.
+    """
     problem = book.not_here(table)
     rows = _rows(book, name, table)
     entries: dict[str, dict[str, Entry]] = {}
@@ -118,7 +146,9 @@ def build(book: Book, name: str, table: Table) -> Built:
     )
     counts = [e.n for row in entries.values() for e in row.values() if e.n]
     usual = max(counts, key=counts.count, default=0)
-    return Built(name, table, {k: label for k, (label, _) in rows.items()}, entries, shown, selections, usual, problem)
+    labels = {key: label for key, (label, _) in rows.items()}
+    beside = usual and any(table.columns[c].metric is not None for c in shown)
+    return Built(name, table, labels, entries, shown, selections, usual, problem, caution if beside else "")
 
 
 def _rows(book: Book, name: str, table: Table) -> dict[str, tuple[str, Row]]:
@@ -234,12 +264,13 @@ def _setting(place: str, entry: Entry, column: Column, seen: Seen) -> Entry:
     note = ""
     if seen.choices and column.setting in seen.choices[0].over and seen.choices[0].ties:
         others = [views.describe(c, seen.choices[0].over) for c in seen.choices[0].ties]
-        note = f"tied with {_list(others)}"
+        note = f"tied with {some(others)}"
     stale = any(t.stale for cell in seen.cells for t in cell.trials)
     return replace(entry, setting=shown, state="setting", note=note, stale=stale)
 
 
-def _list(words: Sequence[str], most: int = 4) -> str:
+def some(words: Sequence[str], most: int = 4) -> str:
+    """The first of several, and how many more there are."""
     more = f" and {len(words) - most} more" if len(words) > most else ""
     return "; ".join(words[:most]) + more
 
@@ -273,83 +304,3 @@ def _best(values: Sequence[float | None], column: Column) -> float | None:
     if not known or column.relative_to is None:
         return None
     return min(known) if column.relative_to == "lowest" else max(known)
-
-
-class Footnotes:
-    """Letters for words that are too long for a cell; equal words share one. `words` is in order of first use."""
-
-    def __init__(self) -> None:
-        self.words: dict[str, str] = {}
-
-    def mark(self, words: str) -> str:
-        """The letter of these words."""
-        if words not in self.words:
-            n = len(self.words)
-            self.words[words] = "abcdefghijklmnopqrstuvwxyz"[n % 26] * (n // 26 + 1)
-        return self.words[words]
-
-
-def short_ours(built: Built, column: str, entry: Entry) -> tuple[Number | str, list[str]]:
-    """What stands in our side of a cell, short enough for a table, and the notes that go with it."""
-    shown, notes = entry.ours(built.table.columns[column]), []
-    words = "" if isinstance(shown, Number) or entry.state == "setting" else shown
-    if words and entry.state in ("failed", "diverged", "not run") and len(words) > 24:
-        shown = entry.state
-    if entry.note and entry.note != shown:
-        notes.append(entry.note)
-    if entry.measured is not None and entry.n != built.n and entry.state == "measured":
-        notes.append(f"n = {entry.n}")
-    if entry.stale:
-        notes.append("from older code: stale")
-    return shown, notes
-
-
-@dataclass(frozen=True)
-class SelectionLine:
-    """What stood behind a row's winner, in words."""
-
-    row: str
-    chosen: str
-    value: str
-    ties: str
-    spread: str
-    lost: str
-
-
-def selection_lines(built: Built) -> list[SelectionLine]:
-    """Per row and choice: the winner, the cells that tie with it, the spread over the grid, and the cells lost."""
-    lines = []
-    for key, choices in built.selections.items():
-        for choice in choices:
-            rest = [n for n in views.varying([c.grid[0] for c in choices]) if n not in choice.over]
-            label = built.rows[key]
-            if len(choices) > 1:
-                label = f"{label}, {views.describe(choice.grid[0], rest)}"
-            lost = []
-            if choice.diverged:
-                lost.append(f"{len(choice.diverged)} diverged")
-            if choice.incomplete:
-                failed = sum(bool(c.in_state("failed")) for c in choice.incomplete)
-                lost += [f"{failed} failed"] if failed else []
-                rest_n = len(choice.incomplete) - failed
-                lost += [f"{rest_n} not run"] if rest_n else []
-            winner = choice.winner
-            lines.append(
-                SelectionLine(
-                    row=label,
-                    chosen=views.describe(winner, choice.over) if winner else "none",
-                    value=short(views.mean(winner.values(choice.metric).values()), 4) if winner else "",
-                    ties=_list([views.describe(c, choice.over) for c in choice.ties]) or "none",
-                    spread=times(choice.spread) if math.isfinite(choice.spread) else "",
-                    lost=f"{', '.join(lost)} of {len(choice.grid)}" if lost else f"none of {len(choice.grid)}",
-                )
-            )
-    return lines
-
-
-def tie_rule(built: Built) -> str:
-    """How ties were told, in words, for the selections of a table."""
-    seeds = max((choice.seeds for choices in built.selections.values() for choice in choices), default=1)
-    if seeds < 2:
-        return f"A tie is a cell within {stats.TIE * 100:g} % of the chosen one: one seed says nothing of the noise."
-    return "A tie is a cell whose difference to the chosen one has 0 inside its 95 % t interval over the seeds."

@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from report_sample import HERE, results, suite_with, troubled
+from report_sample import HERE, results, sample_suite, suite_with, troubled
 
 from retable.bench import report
 from retable.bench.report import latex
@@ -94,11 +94,16 @@ def test_published_values_that_disagree_are_shown_and_announced(tmp_path: Path) 
 def test_a_table_beyond_its_scale_is_a_grid_only_where_the_paper_prints_numbers(tmp_path: Path) -> None:
     seen = suite_with().model_dump(by_alias=True, exclude_unset=True)["tables"]
     tables = {name: {**seen[name], "not_at": {"quick": "too dear"}} for name in ("table1", "table2")}
-    report.write(results(tmp_path / "artifacts", suite_with(tables=tables, figures={})), tmp_path, ["md"])
+    report.write(results(tmp_path / "artifacts", suite_with(tables=tables, figures={})), tmp_path, list(report.FORMATS))
     text = (tmp_path / "paintings" / "quick.md").read_text()
     first, second = text[text.index("### table1") : text.index("## Claims")].split("### table2")
     assert "> Not run at scale `quick`: too dear" in first and "| AdaGrad | 0.01 |" in first
     assert "> Not run at scale `quick`: too dear" in second and "|" not in second
+    page = (tmp_path / "paintings" / "quick.html").read_text()
+    first, second = page[page.index('id="table1"') : page.index('id="claims"')].split('id="table2"')
+    assert "Not run at this scale: too dear" in first and "<table" in first
+    assert "Not run at this scale: too dear" in second and "<table" not in second
+    assert re.findall(r"tab:[a-z0-9-]+", (tmp_path / "paintings" / "quick.tex").read_text()) == ["tab:paintings-table1"]
 
 
 class _Balanced(HTMLParser):
@@ -139,15 +144,50 @@ def test_html_is_whole_and_asks_the_network_for_nothing(written: Path) -> None:
     assert not re.search(r"url\(|@import|fetch\(|XMLHttp", text)
 
 
+NASTY = '</script><script>alert(1)</script> | *bold* `code` [x](http://x) & "quoted" <!--'
+
+
+class _Words(_Balanced):
+    """Collects scripts, and every word that a reader sees or a pointer shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        super().handle_starttag(tag, attrs)
+        self.words += [value or "" for _, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        (self.scripts if self.open and self.open[-1] == "script" else self.words).append(data)
+
+
 def test_words_of_a_suite_are_never_markup(tmp_path: Path) -> None:
-    nasty = "<script>alert(1)</script> | *bold* `code` [x](http://x)"
-    suite = suite_with(notes=[nasty], tables={}, figures={}, claims={})
-    report.write(results(tmp_path, suite), tmp_path, ["md", "html"])
-    assert "<script>alert" not in (tmp_path / "paintings" / "quick.html").read_text()
-    assert (
-        r"&lt;script&gt;alert(1)&lt;/script&gt; \| \*bold\* \`code\` \[x\]"
-        in (tmp_path / "paintings/quick.md").read_text()
-    )
+    """Wherever a suite has words of its own: each says the same thing, which would break out of anything."""
+    data = sample_suite().model_dump(by_alias=True, exclude_unset=True)
+    for view in (*data["tables"].values(), *data["figures"].values()):
+        view |= {"title": NASTY, "note": NASTY, "source": NASTY}
+    for claim in data["claims"].values():
+        claim |= {"quote": NASTY, "note": NASTY, "source": NASTY}
+    data["figures"]["figure2"]["labels"] = {"adam": NASTY}
+    data["figures"]["figure1"]["labels"] = {"adam": NASTY}
+    data["tables"]["table1"]["labels"]["adam"] = NASTY
+    data["tables"]["table1"]["columns"]["loss"] |= {"label": NASTY, "unit": NASTY}
+    data["tables"]["table1"]["published"]["nadam"]["time"] = {"not_published": NASTY}
+    data["paper"] |= {"title": NASTY, "venue": NASTY, "authors": [NASTY], "url": 'https://x.y/?a=1&b="2"'}
+    data |= {"about": NASTY, "notes": [NASTY]}
+    report.write(results(tmp_path, suite_with(**data), change=troubled), tmp_path, ["md", "html"])
+    parser = _Words()
+    parser.feed((tmp_path / "paintings" / "quick.html").read_text())
+    assert parser.open == [] and parser.outside == []
+    assert sum(NASTY in words for words in parser.words) > 40
+    data_blocks, own = parser.scripts[:-1], parser.scripts[-1]
+    assert own.strip().startswith('"use strict"') and "alert(1)" not in own
+    assert any(NASTY in json.dumps(json.loads(block), ensure_ascii=False).replace('\\"', '"') for block in data_blocks)
+    text = (tmp_path / "paintings" / "quick.md").read_text()
+    assert "<script" not in text
+    assert r"&lt;script&gt;alert(1)&lt;/script&gt; \| \*bold\* \`code\` \[x\]" in text
 
 
 def test_the_same_results_give_the_same_bytes_and_old_pictures_go(tmp_path: Path, written: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,8 @@ from report_sample import hit, results, sample_suite, suite_with, troubled
 from retable.bench.judging import views
 from retable.bench.judging.views import ReportError
 from retable.bench.report import csv as csv_form
-from retable.bench.report import latex, page, tables
+from retable.bench.report import html as to_html
+from retable.bench.report import latex, layout, markdown, page, tables
 from retable.bench.report.tables import Built
 
 
@@ -99,12 +101,60 @@ def test_averaging_over_a_setting_is_refused_with_what_to_do(tmp_path: Path) -> 
 
 
 def test_a_selection_tells_ties_spread_and_losses(tmp_path: Path) -> None:
-    lines = {line.row: line for line in tables.selection_lines(built(tmp_path, change=troubled))}
-    assert lines["RMSProp"].lost == "4 diverged of 16"
-    assert lines["Nadam"].lost == "1 failed of 16"
-    assert lines["AdaMax"].lost == "1 not run of 16"
-    assert lines["RProp"].spread.startswith("×2.")
-    assert lines["AdaDelta"].ties == "lr 0.1, batch_size 2"
+    chosen = layout.selection(built(tmp_path, change=troubled))
+    assert chosen is not None
+    assert chosen.title == "How the best cell over lr, batch_size was chosen: ties and spread"
+    assert chosen.lines.head == ("", "chosen", "loss/total", "ties with it", "highest / lowest", "lost cells")
+    lines = {row: said for row, *said in chosen.lines.rows}
+    assert lines["RMSProp"][-1] == "4 diverged of 16"
+    assert lines["Nadam"][-1] == "1 failed of 16"
+    assert lines["AdaMax"][-1] == "1 not run of 16"
+    assert lines["Adam"][-1] == "1 diverged of 16"
+    assert lines["RProp"][-1] == "none of 16"
+    assert lines["RProp"][3].startswith("×2.")
+    assert lines["AdaDelta"][2] == "lr 0.1, batch_size 2"
+    assert layout.selection(built(tmp_path, "table2")) is None
+
+
+def test_equal_footnotes_share_a_letter_in_the_order_of_their_first_use(tmp_path: Path) -> None:
+    gone = {"state": "failed", "reason": "RuntimeError: out of memory (network.py:88)"}
+    table = built(
+        tmp_path, "table2", change=lambda row: gone if hit(row, optimizer="rprop", experiment="defaults") else None
+    )
+    laid = layout.lay_out(table)
+    sides = dict(laid.rows)
+    assert [side.state for side in sides["rprop"]] == ["failed", "failed"]
+    assert [mark for side in sides["rprop"] for mark, _ in side.marks] == [laid.footnotes[0][0]] * 2 == ["a", "a"]
+    assert len(laid.footnotes) == 1
+    assert sides["adam"][0].number == table.entries["adam"]["loss"].measured
+    assert "±" in sides["adam"][0].text and not sides["adam"][0].marks
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "missing", "cautioned"),
+    [
+        ("table1", "quick", False, True),
+        ("table1", "paper", False, False),  # the paper's own scale
+        ("table1", "quick", True, False),  # no number of ours
+        ("table2", "quick", False, False),  # no number of the paper's
+        ("table4", "quick", False, False),  # what is published is a setting
+    ],
+)
+def test_a_caution_stands_where_a_metric_of_ours_is_beside_the_papers_in_every_form(
+    tmp_path: Path, name: str, scale: str, missing: bool, cautioned: bool
+) -> None:
+    seen = sample_suite().model_dump(by_alias=True, exclude_unset=True)["tables"]
+    first = seen["table1"]
+    rates = {row: {"lr": cells["lr"]} for row, cells in first["published"].items()}
+    columns = {name: first["columns"][name] for name in ("lr", "loss")}
+    seen["table4"] = {**first, "published": rates, "columns": columns}
+    suite = suite_with(tables={name: seen[name]}, figures={}, claims={}, notes=[])
+    state = {"state": "missing"} if missing else {}
+    made = page.gather(results(tmp_path, suite=suite, scale=scale, change=lambda row: state))
+    assert [page.SMALLER in html.unescape(form) for form in (markdown.render(made, "x"), to_html.render(made))] == [
+        cautioned
+    ] * 2
+    assert ("smaller than the paper" in latex.render(made)) == cautioned
 
 
 def test_a_selection_without_a_winner_says_so(tmp_path: Path) -> None:
