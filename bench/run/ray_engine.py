@@ -54,7 +54,7 @@ def workers(
         command += ["--device", "cuda" if share.gpus else "cpu", "--ranks", str(ranks)]
         passed = {k: v for k, v in os.environ.items() if k.startswith(PASSED_ON)}
         passed |= {"MLFLOW_TRACKING_URI": stores.tracking, "RETABLE_STORAGE": stores.storage}
-        crew = _Crew(ray, share, command, passed, str(file.project))
+        crew = _Actors(ray, share, command, passed, str(file.project))
         for _ in range(count):
             crew.hire()
         watch = threading.Thread(target=crew.watch, daemon=True)
@@ -103,7 +103,7 @@ def _reachable(ray: Any, stores: Stores) -> None:
         )
 
 
-class _Crew:
+class _Actors:
     """The actors, each with the answer that it will give when its worker ends."""
 
     def __init__(self, ray: Any, share: Share, command: list[str], passed: dict[str, str], folder: str):

@@ -161,6 +161,20 @@ def test_ctrl_c_leaves_checkpoints_and_says_how_to_go_on(project: Path, bench: B
     assert _tags(project, "retable.resumed")
 
 
+def test_ctrl_c_twice_ends_at_once(project: Path) -> None:
+    process = command(*LONG[:-2], "--set", "pause=40")  # the first one waits for the step
+    wait_for(lambda: "RUNNING" in statuses(project))
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    wait_for(lambda: process.stderr.readline().startswith("stopping: running trials write a checkpoint"))
+    again = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130 and time.monotonic() - again < 20
+    wait_for(lambda: not any("retable.bench.run.worker" in line for line in _processes()), 10)
+    assert set(statuses(project)) == {"KILLED"}
+
+
 def test_two_commands_at_once_share_the_work(project: Path, bench: Bench) -> None:
     both = [command(*RUN), command(*RUN)]
     errors = [process.communicate(timeout=240)[1] for process in both]

@@ -72,7 +72,7 @@ from retable.bench.run.options import Share
 ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 share = Share(cpus=0.5, gpus=0.5)
 say = "import os, sys, time; sys.stderr.write(os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(1)"
-crew = ray_engine._Crew(ray, share, [sys.executable, "-c", say], {}, ".")
+crew = ray_engine._Actors(ray, share, [sys.executable, "-c", say], {}, ".")
 for _ in range(3):
     crew.hire()
 answers = list(crew._there)
