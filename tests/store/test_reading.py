@@ -124,8 +124,6 @@ def test_more_runs_than_one_query_takes(uri: str, tmp_path: Path) -> None:
             )
             tag = "INSERT INTO tags (run_uuid, key, value) VALUES (?, 'retable.trial', ?)"
             database.execute(tag, (row[0], f"t{i}"))
-                "INSERT INTO tags (run_uuid, key, value) VALUES (?, 'retable.trial', ?)", (row[0], f"t{i}")
-            )
             database.execute("INSERT INTO params (run_uuid, key, value) VALUES (?, 'lr', ?)", (row[0], str(i)))
     database.close()
     found = reading.runs(uri, ["Default"])
