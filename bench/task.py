@@ -66,6 +66,7 @@ class TaskSpec:
         what it can't do. Empty: the task's models are not for that.
     alone: called as `alone(settings, ranks)`: why a trial can't be spread over so many processes, each with its share
         of every batch; empty if it can, with the losses of a single process. None: such a task's trials never can.
+    seeded: what it trains differs with the seed. False: it never does; `retable.bench.testing` holds a task to either.
     """
 
     name: str
@@ -76,6 +77,7 @@ class TaskSpec:
     data: Callable[[Any], Sequence[str]]
     apply: str = ""
     alone: Callable[[Any, int], str] | None = None
+    seeded: bool = True
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,7 @@ TASKS = [
             metrics=PICTURE,
             objective="loss/total",
             data=pair_data,
+            seeded=False,
         )
         for settings in (Gatys, DeepPhoto)
     ),

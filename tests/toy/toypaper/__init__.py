@@ -60,5 +60,13 @@ TASKS = [
         lambda s: [],
         alone=lambda s, ranks: "three is a crowd" if ranks > 2 else "",
     ),
-    TaskSpec("idle", Idle, "toypaper.tasks:make_idle", {"loss/total": Metric("zero")}, "loss/total", lambda s: []),
+    TaskSpec(
+        "idle",
+        Idle,
+        "toypaper.tasks:make_idle",
+        {"loss/total": Metric("zero")},
+        "loss/total",
+        lambda s: [],
+        seeded=False,
+    ),
 ]
