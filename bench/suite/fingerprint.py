@@ -80,7 +80,7 @@ def _file(module: str) -> Path | None:
     for root in roots:
         base = root.joinpath(*rest)
         for path in (base / "__init__.py", base.with_suffix(".py")):
-            if path.is_file() and (rest or path.name == "__init__.py"):
+            if path.is_file():
                 return path
     return None
 

@@ -68,7 +68,7 @@ NAMES = [
         "experiments: {e: {task: fly, about: a}, l: {task: land, about: a, at: {quick: {height: {value: 1, source: s 1"
         "}}}}}\n",
         "scales.quick.settings.lin: unknown setting 'lin'; did you mean 'line'? "
-        "known: height, line, pictures, pull, size, strong, tail, weights",
+        "known: height, line, pictures, size, strong, tail, weights",
         "lin: -> height:",
     ),
     Rule(
@@ -129,7 +129,7 @@ NAMES = [
         "experiments: {e: {task: fly, about: a, from: {experiment: l, match: [▸height, ▸size]}},\n"
         "  l: {task: land, about: a, settings: {height: {value: 1, source: s 1}}}}\n",
         f"experiments.e.from.match.0: unknown setting of 'e' 'height'; did you mean 'weights'? {SETTINGS}\n"
-        "experiments.e.from.match.1: unknown setting of 'l' 'size'; known: height, line, pull",
+        "experiments.e.from.match.1: unknown setting of 'l' 'size'; known: height, line",
         "height, size] -> line]",
     ),
     Rule(
@@ -163,7 +163,7 @@ NAMES = [
         f"{GRID}settings: {{▸lin: {{value: 1, source: s 1}}, size: {{value: 2, source: s 1}}}}\n"
         "tables: {t: {title: t, from: nothing, rows: line, columns: {l: {setting: line}}}}\n",
         "settings.lin: unknown setting 'lin'; did you mean 'line'? "
-        "known: height, line, pictures, pull, size, strong, tail, weights",
+        "known: height, line, pictures, size, strong, tail, weights",
         "lin: { -> line: { ~ value: 2, -> value: 5, ~ nothing -> e",
     ),
 ]

@@ -124,7 +124,7 @@ TABLES = [
     Rule(
         "a row's conditions, in its own experiments",
         view("tables", "rows: {a: {from: land, where: {▸size: 5}}, b: {where: {▸height: 5}}}"),
-        "tables.v.rows.a.where.size: unknown setting 'size'; known: experiment, height, line, pull, seed\n"
+        "tables.v.rows.a.where.size: unknown setting 'size'; known: experiment, height, line, seed\n"
         f"tables.v.rows.b.where.height: unknown setting 'height'; did you mean 'weights'? {SEEN}",
         "from: land, where: {size: 5}}, b: { -> where: {size: 5}}, b: {from: land, ",
     ),
@@ -137,7 +137,7 @@ TABLES = [
     Rule(
         "a column's setting, in its own experiments",
         view("tables", "columns: {l: {setting: ▸size, from: land}, m: {setting: ▸height}}"),
-        "tables.v.columns.l.setting: unknown setting 'size'; known: experiment, height, line, pull, seed\n"
+        "tables.v.columns.l.setting: unknown setting 'size'; known: experiment, height, line, seed\n"
         f"tables.v.columns.m.setting: unknown setting 'height'; did you mean 'weights'? {SEEN}",
         "size, from: land}, m: {setting: height} -> size}, m: {setting: height, from: land}",
     ),

@@ -220,6 +220,18 @@ def test_a_package_is_its_init_file_though_a_module_has_its_name(code: Write) ->
     assert set(found["loom.cloth"]) == {"imports", "HERE"}
 
 
+def test_the_tasks_own_package_is_followed_whether_the_suite_lists_it_or_not(code: Write) -> None:
+    assert code(SOURCES, packages=()) == code({}, packages=("loom",))
+    inside = {"loom/__init__.py": "from loom import cloth\ndef weave(): pass"}
+    assert own(code({**SOURCES, **inside}, make="loom:weave", packages=())) == [
+        "loom",
+        "loom.cloth",
+        "loom.yarns",
+        "loom.yarns.sheep",
+        "loom.yarns.wool",
+    ]
+
+
 def test_other_packages_are_followed_if_the_suite_lists_them(code: Write) -> None:
     mill = {"mill/__init__.py": "", "mill/wheel.py": "W = 1", "loom/tasks.py": "from mill import wheel"}
     assert own(code({**SOURCES, **mill})) == ["loom.tasks"]
@@ -235,6 +247,9 @@ def test_of_the_engine_the_data_sets_are_followed_and_nothing_else(code: Write) 
     found = {*code(files)} - {*before}
     assert "retable.bench.data.photos" in found and all(m.startswith("retable.bench.data.") for m in found)
     assert "retable.models.optimizers" in code(files, packages=("loom", "retable.models"))
+    found = {*code(files, packages=("loom", "retable"))} - {*before}
+    assert {"retable.models", "retable.models.optimizers"} <= found
+    assert all(m.startswith("retable.bench.data.") for m in found if m.startswith("retable.bench"))
 
 
 def test_of_what_ships_the_papers_are_followed() -> None:

@@ -186,20 +186,17 @@ def test_an_override_that_a_task_refuses_is_explained(
     assert str(error.value).startswith(message)
 
 
-@pytest.mark.parametrize("space", ["[2, 3]", "{low: 2, high: 9}", "{low: 0.5, high: 9}"])
+@pytest.mark.parametrize("space", ["[2]", "[2, 3]", "{low: 0.5, high: 9}"])
 def test_a_search_is_planned_with_the_first_of_its_space(read: Callable[[str], Suite], space: str) -> None:
     """`height` has no default: what the search will choose stands for it until then."""
     search = f"search: {{space: {{height: {space}}}, trials: 1, metric: drop/final, source: s 1}}"
     (trial,) = plan.trials(read(f"experiments: {{l: {{task: land, about: a, {search}}}}}\n"), "quick")
-    assert trial.settings == {"line": 1.0, "pull": 1} and trial.name == "l search #0 seed=0"
+    assert trial.settings == {"line": 1.0} and trial.name == "l search #0 seed=0"
 
 
 def test_a_searched_whole_number_is_planned_as_one(read: Callable[[str], Suite]) -> None:
-    """`pull` is 1 or 2, and 1.0 is neither."""
-    written = "settings: {height: {value: 1, source: s 1}}"
-    search = "search: {space: {pull: {low: 1, high: 2, integer: true}}, trials: 1, metric: drop/final, source: s 1}"
-    suite = read(f"experiments: {{l: {{task: land, about: a, {written}, {search}}}}}\n")
-    assert [t.settings for t in plan.trials(suite, "quick")] == [{"height": 1.0, "line": 1.0}]
+    search = "search: {space: {size: {low: 3.5, high: 9, integer: true}}, trials: 1, metric: loss/final, source: s 1}"
+    assert len(plan.trials(read(f"experiments: {{e: {{task: fly, about: a, {search}}}}}\n"), "quick")) == 1
 
 
 def trial(varied: dict[str, object], slot: int | None = None, **settings: object) -> plan.Trial:

@@ -35,11 +35,10 @@ class Fly(Settings):
 
 
 class Land(Settings):
-    """One setting without a default, one that `fly` has too, one of a few numbers."""
+    """One setting without a default, one that `fly` has too."""
 
     height: float = Field(gt=0)
     line: float = 1.0
-    pull: Literal[1, 2] = 1
 
 
 LOSS = {"loss/total": Metric("what is lost"), "loss/final": Metric("what is lost in the end")}
