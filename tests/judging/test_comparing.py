@@ -100,7 +100,8 @@ def test_two_runs_by_the_beginnings_of_their_ids(runs: Runs) -> None:
         "toy/grid: plain lr=0.1 at quick (bb100000)",
     )
     assert list(found.differs.items()) == [
-        ("commit", ("111", "222")), ("gpu", ("T4", "")), ("lr", ("0.5", "0.1")), ("steps", ("", "9")), ("torch", ("2.1", "2.2")),
+        ("commit", ("111", "222")), ("gpu", ("T4", "")), ("lr", ("0.5", "0.1")),
+        ("steps", ("", "9")), ("torch", ("2.1", "2.2")),
     ]  # fmt: skip
     assert found.lines == [
         Line("", "loss/final", 2.0, 1.0, 1, -0.5, "noise unknown"),
