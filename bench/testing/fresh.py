@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from retable.bench.testing.errors import ConformanceError
@@ -14,12 +16,15 @@ from retable.bench.testing.errors import ConformanceError
 HEAVY = ("torch", "torchvision", "mlflow", "optuna", "numpy", "pandas", "PIL", "matplotlib", "scipy", "skimage")
 """What planning a suite must not wait for."""
 
-NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.sendto")
+NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto")
 """Audit events of CPython that mean the network."""
+
+OURS = (str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent))
+"""Files that no one who reads an error can mend."""
 
 _LOOK = """
 import json, sys, traceback
-paths, heavy, network, given = json.loads(sys.argv[1])
+paths, heavy, network, ours, given = json.loads(sys.argv[1])
 sys.path[:] = paths
 pulled, asked = [], []
 
@@ -27,7 +32,7 @@ def place(end):
     return f"{end.filename}:{end.lineno}"
 
 def files():
-    return [f for f in traceback.extract_stack() if not f.filename.startswith("<")]
+    return [f for f in traceback.extract_stack() if not f.filename.startswith(("<", *ours))]
 
 class Watch:
     def find_spec(self, name, path=None, target=None):
@@ -66,7 +71,7 @@ def look(what: str, body: str, given: Any) -> Look:
     `what` it is about begins the `ConformanceError` that is raised where it fails.
     """
     lines = "".join(f"    {line}\n" for line in body.splitlines())
-    argument = json.dumps([sys.path, HEAVY, NETWORK, given])
+    argument = json.dumps([sys.path, HEAVY, NETWORK, OURS, given])
     command = [sys.executable, "-c", _LOOK + lines + _TELL, argument]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
@@ -77,4 +82,4 @@ def look(what: str, body: str, given: Any) -> Look:
 
 
 def _way(pulled: Sequence[Sequence[str]]) -> str:
-    return " by way of ".join([pulled[0][0], " and ".join(pulled[0][1:])]) if pulled else ""
+    return " by way of ".join(filter(None, [pulled[0][0], " and ".join(pulled[0][1:])])) if pulled else ""

@@ -50,10 +50,10 @@ def _version(what: str, source: Source) -> None:
     spent = time.process_time() - began
     if not isinstance(version, str) or not version.strip():
         raise ConformanceError(f"{what}: version() gives {version!r}; it must be a word that names the content")
-    if source.version() != version:
-        raise ConformanceError(f"{what}: version() gives another word each time; every trial would run again")
     if spent > CHEAP_SECONDS:
         raise ConformanceError(f"{what}: version() takes {spent:.1f} s; pin it, or hash names and sizes, not content")
+    if source.version() != version:
+        raise ConformanceError(f"{what}: version() gives another word each time; every trial would run again")
 
 
 def _missing(what: str, source: Source, said: str | None) -> None:

@@ -23,6 +23,7 @@ STEPS = 4
 SHARED = {"steps": STEPS, "train_images": 16, "val_images": 4, "test_images": 4, "unlabelled_images": 16, "pictures": 1}
 FRAMES = {**SHARED, "image_size": 32, "crop_height": 32, "crop_width": 32, "batch_size": 2, "decoder_channels": 8}
 SHAPE = {"widths": (8, 8, 8, 8), "depths": (1, 1, 1, 1)}
+RECIPE = {"epochs": 2, "warmup_epochs": 1, "batch_size": 4, "micro_batch": 0, "workers": 0, "precision": "fp32"}
 PAIRS = {"size": 32, "width": 16, "ffn": 32, "validation_pairs": 2}
 PICTURE = {"resolution": "64x48"}
 CROPS = {"steps": STEPS, "images": 8, "held_out": 2, "size": 32, "batch_size": 2}
