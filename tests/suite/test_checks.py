@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import kites
 import pytest
 from rules import GRID, MEASURED, SETTINGS, E, Rule, complaints, mended, refused
 
+from retable.bench.data import photos
 from retable.bench.suite import loader
 from retable.bench.suite.schema import Suite
 
@@ -131,6 +133,16 @@ NAMES = [
         f"experiments.e.from.match.0: unknown setting of 'e' 'height'; did you mean 'weights'? {SETTINGS}\n"
         "experiments.e.from.match.1: unknown setting of 'l' 'size'; known: height, line",
         "height, size] -> line]",
+    ),
+    Rule(
+        "every start is looked at",
+        "experiments:\n"
+        "  e: {task: fly, about: a}\n"
+        "  f: {task: fly, about: a, from: {experiment: ▸h}}\n"
+        "  g: {task: fly, about: a, from: {experiment: ▸g}}\n",
+        "experiments.f.from.experiment: unknown experiment 'h'; known: e, f, g\n"
+        "experiments.g.from.experiment: 'g' starts from itself by way of 'g'",
+        "experiment: h -> experiment: e ~ experiment: g -> experiment: f",
     ),
     Rule(
         "nothing starts from itself",
@@ -269,6 +281,12 @@ CONSISTENCY = [
         "consistency.c.difference.minus: unknown published row '3'; known: 1, 2.5",
         "t/1/m, minus: t/3/l -> t/1/l, minus: t/2.5/l",
     ),
+    Rule(
+        "of known tables",
+        GRID + T + f"consistency: {{c: {{about: a, difference: {{of: t/1/l, minus: ▸u/1/l, {QUOTE}}}}}}}\n",
+        "consistency.c.difference.minus: unknown table 'u'; known: t",
+        "u/1/l -> t/2.5/l",
+    ),
 ]
 
 RULES = [*TASKS, *SCALES, *NAMES, *VALUES, *CONSISTENCY]
@@ -305,6 +323,18 @@ def test_what_the_paper_shows_is_a_view_of_the_suite(
     assert refused(E + views, read) == expected
     monkeypatch.setattr(kites, "HEAD", head.replace("▸[c, t, tt]", "t"))
     assert read(E + views).paper.contents["Figure 1"] == ["f", "t"]
+
+
+def test_a_data_set_of_the_papers_has_a_name_of_its_own(
+    read: Callable[[str], Suite], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kites, "SOURCES", [replace(photos.SOURCE, about="clouds")], raising=False)
+    two = "two data sources are called 'photos', in retable.bench.data.photos and in kites: rename one"
+    assert refused("experiments: {e: {task: fly, about: a, not_at: {never: n}}}\n", read) == (
+        f"kites.yaml:4:11: packages: {two}"
+    )
+    monkeypatch.setattr(kites, "SOURCES", [replace(photos.SOURCE, name="clouds")])
+    assert read(E).suite == "kites"
 
 
 def test_a_package_that_is_not_there(read: Callable[[str], Suite], monkeypatch: pytest.MonkeyPatch) -> None:
