@@ -14,7 +14,7 @@ def clear_pictures(folder: Path, keep: Iterable[str], kinds: Sequence[str] = PIC
     if not folder.is_dir():
         return
     for path in folder.iterdir():
-        if path.suffix in kinds and path.name not in kept:
+        if path.is_file() and path.suffix in kinds and path.name not in kept:
             path.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()

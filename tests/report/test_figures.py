@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import ValidationError
 from report_sample import hit, results, suite_with, troubled
 
 from retable.bench.judging import views
 from retable.bench.judging.views import ReportError
 from retable.bench.report import figures, plots, style
 from retable.bench.report.drawn import Drawn
+from retable.bench.suite import schema
 
 VECTOR = {"figure2", "figure2b", "figure3", "figure4", "figure5"}
 
@@ -150,3 +152,32 @@ def test_logarithmic_axes_have_a_readable_number_of_ticks(low: float, factor: fl
     ticks = style.log_ticks(low, low * factor)
     assert 2 <= len(ticks) <= 8
     assert all(low * 0.999 <= t <= low * factor * 1.001 for t in ticks)
+
+
+def test_every_kind_of_figure_has_its_own_function_and_keys() -> None:
+    """A kind that the suite format knows and nothing draws would fail only when its report is made."""
+    kinds = get_args(get_args(schema.AnyFigure)[0])
+    assert set(figures.DRAWN_BY) == set(kinds)
+    assert len(set(figures.DRAWN_BY.values())) == len(kinds)
+    for kind in kinds:
+        words = get_args(kind.model_fields["kind"].annotation)
+        assert words == (kind.__name__.lower(),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "needs"),
+    [
+        ("curves", {"metric", "colour"}),
+        ("heatmap", {"metric", "x", "y"}),
+        ("lines", {"metric", "x"}),
+        ("bars", {"metric", "x"}),
+        ("importance", {"metric"}),
+        ("images", {"artifact"}),
+        ("arrays", {"artifact", "arrays"}),
+    ],
+)
+def test_a_kind_needs_what_it_draws(kind: str, needs: set[str]) -> None:
+    with pytest.raises(ValidationError) as error:
+        suite_with(figures={"f": {"title": "t", "from": "grid", "kind": kind}})
+    assert {item["loc"][-1] for item in error.value.errors()} == needs
+    assert {item["type"] for item in error.value.errors()} == {"missing"}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running import ROOT, Ran
@@ -63,6 +65,51 @@ def test_a_record_that_cannot_be_read_is_named_with_the_mend(project: Path, benc
     broken.write_text(content)
     found = bench("status")
     assert found.code == 2 and "quick.json" in found.err and "bench report" in found.err
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def edited(project: Path, change: Change) -> None:
+    """The record of a run of the toy's grid, changed by hand as an older suite or code would have left it."""
+    at = project / "reports" / "toy" / "quick.json"
+    record = json.loads(at.read_text())
+    change(record)
+    at.write_text(json.dumps(record))
+
+
+def test_a_record_is_read_as_it_is_whatever_the_suite_declares_now(project: Path, bench: Bench) -> None:
+    assert bench("run", "toy", "--workers", "1", "--where", "experiment=grid").code == 0
+    table = ("quick", "table", "table1")
+
+    def forget(record: dict[str, Any]) -> None:
+        record["views"] = [v for v in record["views"] if v["name"] != "table1"]
+
+    def half(record: dict[str, Any]) -> None:
+        next(v for v in record["views"] if v["name"] == "figure1")["done"] = 1
+
+    def mixed(record: dict[str, Any]) -> None:
+        record["code"]["grid"] = [*record["code"]["grid"], "an older one"]
+
+    edited(project, half)
+    edited(project, mixed)
+    assert rows(bench)["quick", "figure", "figure1"]["state"] == "in part"
+    assert rows(bench)[table]["stale"] == "its code has changed", "some runs had other code"
+    edited(project, forget)
+    assert rows(bench)[table]["state"] == "not run", "a table that came after the report"
+    edited(project, lambda record: next(v for v in record["views"] if v["name"] == "figure1").update(problem="no run"))
+    figure = rows(bench)["quick", "figure", "figure1"]
+    assert (figure["state"], figure["reason"]) == ("not run", "no run")
+
+
+def test_the_page_cuts_long_reasons_between_words_and_keeps_the_table_whole(project: Path, bench: Bench) -> None:
+    assert bench("run", "toy", "--workers", "1", "--where", "experiment=grid").code == 0
+    reason = "a | reason " * 30
+    edited(project, lambda record: record["views"][-1].update(basis=reason))
+    page = ledger.markdown(ledger.read(project / "reports", [project / "suites" / "toy.yaml"]))
+    line = next(line for line in page.splitlines() if "momentum-wins" in line)
+    assert re.search(r" (a|reason|\\\|) … \|", line) and len(line) < 400
+    assert len(re.findall(r"(?<!\\)\|", line)) == 7
 
 
 def test_the_committed_ledger_says_what_the_committed_reports_say() -> None:
