@@ -150,7 +150,7 @@ def _place(location: Sequence[str | int], document: yaml12.Document) -> tuple[ya
     path: yaml12.Path_ = ()
     kinds: dict[yaml12.Path_, str] = {}
     for part in location:
-        tag = _discriminator(path, document)
+        tag = _discriminator(_models(path))
         if tag and path not in kinds:
             kinds[path] = f"{tag} '{part}'"
         elif (*path, part) in document.values:
@@ -158,14 +158,7 @@ def _place(location: Sequence[str | int], document: yaml12.Document) -> tuple[ya
     return path, kinds
 
 
-def _at(path: yaml12.Path_, document: yaml12.Document) -> Any:
-    data = document.data
-    for part in path:
-        data = data[part]
-    return data
-
-
-def _models(path: yaml12.Path_, document: yaml12.Document) -> list[type[BaseModel]]:
+def _models(path: yaml12.Path_) -> list[type[BaseModel]]:
     """The models that a mapping at `path` may be."""
     kinds: list[Any] = [Suite]
     for part in path:
@@ -173,30 +166,27 @@ def _models(path: yaml12.Path_, document: yaml12.Document) -> list[type[BaseMode
     return [m for m in kinds if isinstance(m, type) and issubclass(m, BaseModel)]
 
 
-def _discriminator(path: yaml12.Path_, document: yaml12.Document) -> str:
-    """The key of the mapping at `path` that tells which of several models it is; an empty text where none does."""
-    models, data = _models(path, document), _at(path, document)
-    keys = [key for key in ("form", "kind") if all(key in model.model_fields for model in models)]
-    return next((key for key in keys if len(models) > 1 and isinstance(data, dict) and key in data), "")
+def _discriminator(models: Sequence[type[BaseModel]]) -> str:
+    """The key that tells which of several models a mapping is; an empty text where none does."""
+    keys = (key for key in ("form", "kind") if models and all(key in model.model_fields for model in models))
+    return next(keys, "")
 
 
 def _allowed(path: yaml12.Path_, document: yaml12.Document) -> list[str]:
     """The keys that the schema allows in the mapping at `path`."""
-    models, tag = _models(path, document), _discriminator(path, document)
-    given = _at(path, document)[tag] if tag else None
-    chosen = [m for m in models if tag and given in typing.get_args(m.model_fields[tag].annotation)] or models
-    return sorted({field.alias or name for model in chosen for name, field in model.model_fields.items()})
+    models, data = _models(path), document.data
+    tag = _discriminator(models)
+    if tag:
+        for part in path:
+            data = data[part]
+        models = [m for m in models if data[tag] in typing.get_args(m.model_fields[tag].annotation)]
+    return sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
 
 
 def _inside(kind: Any, part: str | int) -> Iterator[Any]:
     """The types that may stand at `part` of a value of type `kind`."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Annotated:
-        yield from _inside(arguments[0], part)
-    elif origin in (typing.Union, types.UnionType):
-        for argument in arguments:
-            yield from _inside(argument, part)
-    elif origin in (dict, list):
+    if origin in (dict, list):
         yield from _flat(arguments[-1])
     elif isinstance(kind, type) and issubclass(kind, BaseModel):
         for name, field in kind.model_fields.items():
@@ -205,6 +195,7 @@ def _inside(kind: Any, part: str | int) -> Iterator[Any]:
 
 
 def _flat(kind: Any) -> Iterator[Any]:
+    """A type without annotations, a union as each of its types."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         yield from _flat(arguments[0])

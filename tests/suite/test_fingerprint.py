@@ -252,12 +252,15 @@ def test_of_the_engine_the_data_sets_are_followed_and_nothing_else(code: Write) 
     assert all(m.startswith("retable.bench.data.") for m in found if m.startswith("retable.bench"))
 
 
-def test_of_what_ships_the_papers_are_followed() -> None:
-    found = fingerprint.of("retable.models.fast_style.task:make", ("retable.models",))
+def test_of_what_ships_the_papers_are_followed_unless_the_suite_lists_others() -> None:
+    make = "retable.models.fast_style.task:make"
+    found = fingerprint.of(make)
+    assert found == fingerprint.of(make, ("retable.models",))
     assert {"retable.models.fast_style.task", "retable.models.fast_style.network", LOOP} <= set(found)
     assert not {"retable", "retable.bench", "retable.bench.task", "retable.bench.data"} & set(found)
     assert any(m.startswith("retable.bench.data.") for m in found)
-    assert [*fingerprint.of("retable.bench.suite.plan:trials", ())] == [*fingerprint.of(f"{LOOP}:x", ())]
+    loop = [*fingerprint.of(f"{LOOP}:x", ())]
+    assert [*fingerprint.of(make, ())] == [*fingerprint.of("retable.bench.suite.plan:trials", ())] == loop
 
 
 def test_a_task_of_no_package_or_of_a_single_file_has_the_loop_alone(code: Write) -> None:

@@ -124,6 +124,20 @@ RULES = [
         "curve -> lines, x: line",
     ),
     Rule(
+        "a figure is a mapping",
+        GRID + "figures: {f: ▸5}\n",
+        "figures.f: Input should be a valid dictionary or object to extract fields from (got 5)",
+        "{f: 5} -> {}",
+    ),
+    Rule(
+        "a figure or a setting may be called what tells kinds apart",
+        GRID + FIGURE.replace("f:", "▸kind:") + ", kind: curves}}\nsettings: {▸form: {▸valeu: 1, source: s 1}}\n",
+        "figures.kind: 'colour' is missing here; kind 'curves' needs it\n"
+        "settings.form: 'value' is missing here\n"
+        "settings.form.valeu: unknown key 'valeu'; did you mean 'value'? known: source, value",
+        "curves -> curves, colour: line ~ form: {valeu -> line: {value",
+    ),
+    Rule(
         "a figure has a kind",
         GRID + FIGURE.replace("f:", "▸f:") + "}}\n",
         "figures.f: 'kind' is missing here",
@@ -256,6 +270,14 @@ def test_suites_are_listed_by_name(project: Path) -> None:
     for name in ("zebra.yaml", "ant.yaml", "notes.txt", "other.yml"):
         (project / "suites" / name).touch()
     assert [p.name for p in loader.available()] == ["ant.yaml", "toy.yaml", "zebra.yaml"]
+
+
+def test_the_packages_of_all_suites_are_listed_once_and_the_broken_suites_beside_them(project: Path) -> None:
+    toy = (project / "suites" / "toy.yaml").read_text()
+    (project / "suites" / "other.yaml").write_text(toy.replace("packages: toypaper", "packages: [kites, toypaper]"))
+    assert loader.packages() == (["kites", "toypaper"], [])
+    (project / "suites" / "other.yaml").write_text("about: a\n")
+    assert loader.packages() == (["toypaper"], ["suites/other.yaml:1:1: suite: 'experiments' is missing here"])
 
 
 def test_a_project_is_the_nearest_folder_that_is_marked_as_one(tmp_path: Path) -> None:
