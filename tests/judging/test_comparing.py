@@ -309,6 +309,7 @@ def cell(runs: Runs, a: dict[int, float], b: dict[int, float], **more: Any) -> L
         ({0: 1.0, 1: 2.0, 2: 3.0}, {5: 11.0, 6: 12.5, 7: 12.5, 8: 12.0}, 3, (2.0, 12.0), 5.0, "beyond noise"),
         ({0: 1.0, 1: 2.0, 2: 3.0}, {5: 1.0, 6: 2.0}, 2, (2.0, 1.5), -0.25, "noise unknown"),
         ({0: 2.0}, {5: 2.0}, 1, (2.0, 2.0), 0.0, "within noise"),
+        ({0: 2.0, 1: 2.0, 2: 2.0}, {5: 2.0, 6: 2.0, 7: 2.0}, 3, (2.0, 2.0), 0.0, "within noise"),
         # what is no number
         ({0: 1.0, 1: NAN, 2: 3.0}, {0: 1.0, 1: 2.0, 2: 3.0}, 3, (NAN, 2.0), NAN, "noise unknown"),
         ({0: 1.0, 1: 2.0, 2: 3.0}, {0: 1.0, 1: 2.0, 2: NAN}, 3, (2.0, NAN), NAN, "noise unknown"),
@@ -421,14 +422,17 @@ def test_what_cannot_be_compared_says_what_to_write(runs: Runs, a: str, b: str, 
 
 
 def test_the_whole_answer_in_words(runs: Runs) -> None:
-    runs.add("aa", {"loss/final": 123456.0, "loss/total": 4.0, "score/x": 2.0, "time/train": 3.0}, lr=0.5, seed=0)
-    runs.add("ab", {"loss/final": 123457.0, "score/x": 2.5}, lr=0.5, seed=1)
+    runs.add(
+        "aa", {"loss/final": 123456.0, "loss/total": 4.0, "score/x": 2.0, "time/train": 3.0}, lr=0.5, seed=0, decay=3
+    )
+    runs.add("ab", {"loss/final": 123457.0, "score/x": 2.5}, lr=0.5, seed=1, decay=3)
     other = {"loss/final": 1.0, "loss/total": 0.0, "score/x": 2.25, "time/train": 6.0}
     runs.add("ba", other, lr=0.1, seed=0, momentum=1)
     runs.add("ca", {"loss/total": 4.0}, lr=0.5, seed=0, code="c2")
     assert comparing.show(comparing.compare("aa", "ba")) == (
         "A  toy/grid: a run at quick (aa000000)\n"
         "B  toy/grid: a run at quick (ba000000)\n"
+        "   decay: 3 -> (none)\n"
         "   lr: 0.5 -> 0.1\n"
         "   momentum: (none) -> 1\n"
         "\n"
