@@ -400,6 +400,15 @@ def test_a_ratio_to_the_best_or_worst_cell(statistic: str, label: str, numbers: 
     assert factors(one) == pytest.approx(seeds)
 
 
+def test_the_two_sides_are_shown_to_four_digits() -> None:
+    sides = (trials([1.234567], optimizer="rprop"), trials([2.345678], optimizer="adam"))
+    to_adam = made("ratio", *sides, of={"optimizer": "rprop"}, to={"optimizer": "adam"}, at_least=1.0)
+    assert only(to_adam).numbers == "1.235 / 2.346"
+    assert only(made("below", *sides, these={"optimizer": "rprop"}, than={"optimizer": "adam"})).numbers == (
+        "1.235 against 2.346"
+    )
+
+
 def test_the_best_of_one_cell_is_that_cell() -> None:
     one = only(made("ratio", *THREE, of={"optimizer": "rprop"}, to={"optimizer": "adam"}, at_least=1.0,
                     to_statistic="lowest"))  # fmt: skip
