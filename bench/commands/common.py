@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from retable.bench.errors import RetableError
 
 if TYPE_CHECKING:
     from retable.bench.store.places import Stores
@@ -21,6 +25,7 @@ FINE, REGRESSED, USAGE, SOME_FAILED, NOTHING, INTERRUPTED = 0, 1, 2, 3, 4, 130
 """Exit codes: fine; a baseline or claim regressed; usage or configuration; some trials failed; nothing measured or no
 baseline; interrupted, can be resumed."""
 
+Found = TypeVar("Found")
 Option = Callable[[Any], Any]
 """An option or argument of click, to decorate a command with."""
 
@@ -112,6 +117,22 @@ def find(chosen: Sequence[Trial], word: str) -> Trial:
             f"{'' if fits else did_you_mean(word, [t.id for t in chosen], show=3)}; `bench plan --json` lists them"
         )
     return fits[0]
+
+
+def of_every_suite(look: Callable[[Path], list[Found]]) -> tuple[list[Found], int]:
+    """What `look` finds in the file of each suite of the project, and the exit code. A suite that cannot be used does
+    not hide the others: its error is printed, and the exit code is 2."""
+    from retable.bench.suite import loader
+
+    found: list[Found] = []
+    code = FINE
+    for path in loader.available():
+        try:
+            found += look(path)
+        except RetableError as error:
+            print(error, file=sys.stderr)
+            code = USAGE
+    return found, code
 
 
 @contextlib.contextmanager

@@ -4,47 +4,44 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from retable.bench import tables
-from retable.bench.commands.common import ANY_SUITE, JSON, dump
+from retable.bench.commands.common import ANY_SUITE, FINE, JSON, dump, of_every_suite
 
 
 @click.command("list")
 @ANY_SUITE
 @JSON
-def command(suite: str, as_json: bool) -> None:
+def command(suite: str, as_json: bool) -> int:
     """The suites of this project, or one suite's experiments, tables, figures and claims."""
     if suite:
         found = one(suite)
         print(dump(found) if as_json else text(found))
-        return
-    rows = suites()
+        return FINE
+    rows, code = of_every_suite(lambda path: [_row(path)])
     keys = ["suite", "paper", "scales", "tables", "figures", "claims"]
     print(dump(rows) if as_json else tables.text(keys, [[str(r[k]) for k in keys] for r in rows], rule=True))
+    return code
 
 
-def suites() -> list[dict[str, Any]]:
-    """Every suite of the project: name, paper, scales, and how many views it declares."""
+def _row(path: Path) -> dict[str, Any]:
+    """A suite in the list: name, paper, scales, and how many views it declares."""
     from retable.bench.suite import loader
 
-    rows = []
-    for path in loader.available():
-        found = loader.load(path).suite
-        rows.append(
-            {
-                "suite": found.suite,
-                "file": str(path),
-                "paper": f"{found.paper.title} ({found.paper.year})",
-                "scales": ", ".join(found.scales),
-                "tables": len(found.tables),
-                "figures": len(found.figures),
-                "claims": len(found.claims),
-            }
-        )
-    return rows
+    found = loader.load(path).suite
+    return {
+        "suite": found.suite,
+        "file": str(path),
+        "paper": f"{found.paper.title} ({found.paper.year})",
+        "scales": ", ".join(found.scales),
+        "tables": len(found.tables),
+        "figures": len(found.figures),
+        "claims": len(found.claims),
+    }
 
 
 def one(name: str) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import errno
 import importlib
-import os
 import sys
 
 import click
 
 from retable.bench.commands.common import FINE, INTERRUPTED, USAGE
+from retable.bench.commands.output import let_readers_leave
 from retable.bench.errors import RetableError
 
 NAMES = (
@@ -60,6 +60,7 @@ _NOT_OURS = (
 
 def main() -> None:
     """Entry point of the console script: errors that a person can mend are printed plainly, with exit code 2."""
+    let_readers_leave()
     try:
         sys.exit(bench.main(prog_name="bench", standalone_mode=False) or FINE)
     except click.ClickException as error:
@@ -72,9 +73,6 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(USAGE)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(FINE)
         if error.errno not in _NOT_OURS:
             raise
         print(error, file=sys.stderr)

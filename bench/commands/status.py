@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from retable.bench import tables
-from retable.bench.commands.common import ANY_SUITE, JSON, Selection, dump, plain, planned, selecting
+from retable.bench.commands.common import ANY_SUITE, FINE, JSON, Selection, dump, of_every_suite, planned, selecting
 
 STATES = ("declared", "finished", "diverged", "pruned", "failed", "running", "missing", "stale")
 
@@ -16,23 +16,19 @@ STATES = ("declared", "finished", "diverged", "pruned", "failed", "running", "mi
 @click.command("status")
 @selecting(ANY_SUITE, narrowing=True)
 @JSON
-def command(selection: Selection, as_json: bool) -> None:
+def command(selection: Selection, as_json: bool) -> int:
     """How far a suite is: its trials by state. Without a suite: the ledger of all, from their last reports."""
     if not selection.suite:
-        _ledger(as_json)
-        return
+        from retable.bench.report import ledger
+
+        entries, code = of_every_suite(lambda path: ledger.read(suites=[path]))
+        print(dump(ledger.as_json(entries)) if as_json else ledger.text(entries))
+        return code
     found = facts(selection)
     keys = ("suite", "experiment", *STATES)
     rows = [[str(r[k]) for k in keys] for r in found["experiments"]]
     print(dump([found]) if as_json else tables.text(keys, rows, rule=True))
-
-
-def _ledger(as_json: bool) -> None:
-    from retable.bench.report import ledger
-
-    with plain(ledger.LedgerError):
-        entries = ledger.read()
-    print(dump(ledger.as_json(entries)) if as_json else ledger.text(entries))
+    return FINE
 
 
 def facts(selection: Selection) -> dict[str, Any]:

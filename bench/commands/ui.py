@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from retable.bench import tables
 from retable.bench.commands.common import FINE, NOTHING, TRACKING, USAGE
 
 
@@ -17,26 +18,19 @@ from retable.bench.commands.common import FINE, NOTHING, TRACKING, USAGE
 @TRACKING
 def command(port: int, project: Path, tracking: str | None) -> int:
     """Serve MLflow's interface on this machine (loopback only), and say where each experiment's runs are compared."""
-    return serve(project.resolve(), tracking, port)
-
-
-def serve(project: Path, tracking: str | None, port: int) -> int:
-    """Serve MLflow's interface for the project's store until Ctrl-C; the exit code."""
     from retable.bench.store import interface, places, reading
 
-    place = places.locate(project, tracking)
+    place = places.locate(project.resolve(), tracking)
     if not reading.is_sql(place.tracking):
         print(f"{places.address(place.tracking)} is served already: open it in a browser", file=sys.stderr)
         return USAGE
     known = reading.experiments(place.tracking)
     if not known:
-        print(f"nothing to show yet in {project}: bench run SUITE", file=sys.stderr)
+        print(f"nothing to show yet in {project.resolve()}: bench run SUITE", file=sys.stderr)
         return NOTHING
     address = f"http://127.0.0.1:{port}"
-    width = max(map(len, known))
-    print(f"{'all experiments':<{width}}  {address}/#/experiments", file=sys.stderr)
-    for name, group in known.items():
-        print(f"{name:<{width}}  {interface.comparison(address, group)}", file=sys.stderr)
+    shown = [(name, interface.comparison(address, group)) for name, group in known.items()]
+    print(tables.text(("all experiments", f"{address}/#/experiments"), shown), file=sys.stderr)
     print("Ctrl-C ends it", file=sys.stderr)
     try:
         return subprocess.run(interface.command(place, port), env=interface.environment(place), check=False).returncode
