@@ -190,7 +190,7 @@ def _stores() -> Iterator[Fact]:
     place = places.locate(loader.project_of(here[0]) if here else Path.cwd())
     for name, uri in (("results", place.tracking), ("queue", place.storage)):
         if uri.startswith("sqlite:///"):
-            yield _sqlite(name, Path(uri.removeprefix("sqlite:///")))
+            yield _sqlite(name, places.sqlite_file(uri))
         else:
             yield _server(name, uri)
     folder = next(p for p in (place.folder, *place.folder.parents) if p.exists())
@@ -209,7 +209,7 @@ def _sqlite(name: str, file: Path) -> Fact:
         mend = "a local disk, or a server: MLFLOW_TRACKING_URI and RETABLE_STORAGE"
         return name, False, f"{file} is on {kind}, which does not keep SQLite's locks", mend
     try:
-        with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as connection:
+        with sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True) as connection:
             verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
     except sqlite3.DatabaseError as error:
         verdict = str(error)

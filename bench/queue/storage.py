@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
@@ -26,7 +25,7 @@ from sqlalchemy import text as sql_text
 from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
 from retable.bench.store import locks, patience
-from retable.bench.store.places import StoreError, Stores, redact
+from retable.bench.store.places import StoreError, Stores, redact, sqlite_file
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
@@ -213,7 +212,7 @@ def prepare(stores: Stores) -> None:
     """Make the storage's tables if they are not there, once, under a lock; SQLite in WAL mode. Raises `StoreError`."""
     with explained(stores.storage), locks.held(stores, "optuna"):
         if stores.storage.startswith("sqlite:"):
-            path = Path(stores.storage.removeprefix("sqlite:///"))
+            path = sqlite_file(stores.storage)
             path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(path, timeout=60)
             connection.execute("PRAGMA journal_mode=WAL")

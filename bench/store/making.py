@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from retable.bench.store import locks, reading
+from retable.bench.store import locks, reading, sql
 from retable.bench.store.client import MlflowClient, MlflowException, connect, explained, patiently
-from retable.bench.store.places import Stores
+from retable.bench.store.places import Stores, sqlite_file, sqlite_url
 
 
 def warm_up(uri: str) -> None:
@@ -30,21 +30,26 @@ def prepare(stores: Stores, experiments: Mapping[str, str]) -> dict[str, str]:
 
 
 def _build_sqlite(uri: str) -> None:
-    path = Path(uri.removeprefix("sqlite:///"))
+    path = sqlite_file(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    MlflowClient(tracking_uri=f"sqlite:///{scratch}").search_experiments(max_results=1)
+    MlflowClient(tracking_uri=sqlite_url(scratch)).search_experiments(max_results=1)
     with sqlite3.connect(scratch) as connection:
         connection.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not wait for each other
     connection.close()
     scratch.replace(path)
 
 
+def _location(folder: Path) -> str:
+    """A folder as MLflow is told it: as a path, or as a URL where MLflow would read the path as one."""
+    return folder.as_uri() if set("%?#") & set(str(folder)) else str(folder)
+
+
 def _experiment(stores: Stores, name: str, about: str) -> str:
     api = connect(stores.tracking)
     found = api.get_experiment_by_name(name)
+    location = None if stores.artifacts is None else _location((stores.artifacts / name).resolve())
     if found is None:
-        location = None if stores.artifacts is None else str((stores.artifacts / name).resolve())
         try:
             identifier: str = api.create_experiment(name, artifact_location=location)
         except MlflowException as error:
@@ -55,6 +60,8 @@ def _experiment(stores: Stores, name: str, about: str) -> str:
         # Its pages open on charts of training runs, not on those for prompts and traces.
         api.set_experiment_tag(identifier, "mlflow.experimentKind", "custom_model_development")
         return identifier
+    if location and stores.tracking.startswith("sqlite:") and found.artifact_location != location:
+        sql.move_artifacts(stores.tracking, found.experiment_id, name, found.artifact_location, location)
     if found.lifecycle_stage != "active":
         api.restore_experiment(found.experiment_id)
     if found.tags.get("mlflow.note.content") != about:

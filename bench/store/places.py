@@ -41,14 +41,24 @@ def locate(project: Path, tracking: str | None = None, storage: str | None = Non
     Raises `StoreError` for a URL that is none of SQLite, PostgreSQL or (for results) a tracking server.
     """
     folder = project / "mlruns"
-    tracking = tracking or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
-    storage = storage or os.environ.get("RETABLE_STORAGE") or f"sqlite:///{folder / 'optuna.db'}"
+    tracking = tracking or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(folder / "mlflow.db")
+    storage = storage or os.environ.get("RETABLE_STORAGE") or sqlite_url(folder / "optuna.db")
     tracking = _http(tracking) if tracking.startswith(("http://", "https://")) else _database(tracking, "tracking URI")
     storage = _database(storage, "storage")
     if tracking.startswith("sqlite:///"):
-        folder = Path(tracking.removeprefix("sqlite:///")).resolve().parent
+        folder = sqlite_file(tracking).resolve().parent
     local = tracking.startswith(("sqlite:", "postgresql"))
     return Stores(tracking, storage, folder / "artifacts" if local else None, folder)
+
+
+def sqlite_url(file: Path) -> str:
+    """The URL of an SQLite file; `?` and what looks like `%20` would mean something there."""
+    return f"sqlite:///{re.sub('%(?=[0-9A-Fa-f]{2})', '%25', str(file)).replace('?', '%3F')}"
+
+
+def sqlite_file(url: str) -> Path:
+    """The file of an SQLite URL, as SQLAlchemy reads it."""
+    return Path(unquote(url.removeprefix("sqlite:///").partition("?")[0]))
 
 
 def _database(url: str, what: str) -> str:

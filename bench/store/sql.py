@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retable.bench.store import patience
-from retable.bench.store.places import StoreError, redact
+from retable.bench.store.places import StoreError, redact, sqlite_file
 from retable.bench.store.records import Group, Run, number
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _made: set[str] = set()
 def exists(uri: str) -> bool:
     """Whether the database can hold anything yet: an SQLite file may not have been made, a server's tables neither."""
     if uri.startswith("sqlite:"):
-        return Path(uri.removeprefix("sqlite:///")).is_file()
+        return sqlite_file(uri).is_file()
     if uri in _made:
         return True
     ((there,),) = _query(uri, "SELECT to_regclass('experiments') IS NOT NULL", {})
@@ -84,13 +84,47 @@ def _runs(uri: str, condition: str, values: dict[str, Any]) -> list[Run]:
     for run_id, experiment, name, status, start, end, artifacts in rows:
         ended = None if end is None else end / 1000
         group, state = same(experiment, experiment), same(status, status)
-        found[run_id] = Run(run_id, group, name or "", state, (start or 0) / 1000, ended, artifacts or "")
+        place = _artifacts(uri, run_id, experiment, artifacts or "")
+        found[run_id] = Run(run_id, group, name or "", state, (start or 0) / 1000, ended, place)
     for batch in _batches(list(found)):
         for run_id, key, value in _query(
             uri, "SELECT run_uuid, key, value FROM tags WHERE run_uuid IN :ids", {"ids": batch}
         ):
             found[run_id].tags[same(key, key)] = same(value or "", value or "")
     return list(found.values())
+
+
+def _artifacts(uri: str, run_id: str, experiment: str, recorded: str) -> str:
+    """Where a run's artifacts are: beside an SQLite file that was moved or copied with them, not where it once lay."""
+    tail = f"/artifacts/{experiment}/{run_id}/artifacts"
+    if uri.startswith("sqlite:") and recorded.endswith(tail):
+        here = f"{_folder(uri)}{tail}"
+        return here if here != recorded and Path(here).is_dir() else recorded
+    return recorded
+
+
+@cache
+def _folder(uri: str) -> Path:
+    return sqlite_file(uri).resolve().parent
+
+
+def move_artifacts(uri: str, experiment_id: str, name: str, before: str, now: str) -> None:
+    """Let an experiment of an SQLite file that was moved or copied keep its artifacts beside the file, new ones and
+    those that came along. An experiment whose artifacts somebody put elsewhere is left as it is."""
+    from sqlalchemy import text
+
+    if not before.endswith(f"/artifacts/{name}"):
+        return
+    mended = ["UPDATE experiments SET artifact_location = :now WHERE experiment_id = :id"]
+    if Path(now).is_dir():
+        mended.append(
+            "UPDATE runs SET artifact_uri = :now || substr(artifact_uri, length(:before) + 1) "
+            "WHERE experiment_id = :id AND substr(artifact_uri, 1, length(:before) + 1) = :before || '/'"
+        )
+    with _engine(uri).begin() as connection:
+        for sql in mended:
+            values = {"now": now, "id": int(experiment_id), "before": before}
+            connection.execute(text(sql), {k: v for k, v in values.items() if f":{k}" in sql})
 
 
 def metrics(uri: str, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:
