@@ -200,7 +200,6 @@ def _starts(suite: Suite, specs: Mapping[str, TaskSpec]) -> Iterator[Problem]:
 def _settings_values(suite: Suite, name: str, spec: TaskSpec, values: dict[str, list[Any]]) -> Iterator[Problem]:
     """Validate every cell at every scale; collect the values that each setting takes."""
     experiment = suite.experiments[name]
-    reported: set[tuple[Path_, str]] = set()
     seen: dict[str, set[str]] = {}
     for scale in suite.scales:
         if scale in experiment.not_at:
@@ -219,9 +218,7 @@ def _settings_values(suite: Suite, name: str, spec: TaskSpec, values: dict[str, 
                         message = f"the task '{spec.name}' needs the setting '{key}' (at scale '{scale}')"
                     else:
                         message = _value_message(key, item)
-                    if (path, message) not in reported:
-                        reported.add((path, message))
-                        yield Problem(path, message)
+                    yield Problem(path, message)  # once a cell: the loader tells equal ones once
             for key, value in {**resolved, **({"cell": cell.varied["cell"]} if "cell" in cell.varied else {})}.items():
                 if text(value) not in seen.setdefault(key, set()):
                     seen[key].add(text(value))

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import kites
 import pytest
+from pydantic import create_model
 from rules import GRID, MEASURED, SETTINGS, E, Rule, complaints, mended, refused
 
 from retable.bench.data import photos
 from retable.bench.suite import loader
 from retable.bench.suite.schema import Suite
+from retable.bench.task import Metric, Settings, TaskSpec
 
 TASKS = [
     Rule(
@@ -335,6 +337,53 @@ def test_a_data_set_of_the_papers_has_a_name_of_its_own(
     )
     monkeypatch.setattr(kites, "SOURCES", [replace(photos.SOURCE, name="clouds")])
     assert read(E).suite == "kites"
+
+
+RESULTS = [
+    "trial",
+    "experiment",
+    "task",
+    "cell",
+    "state",
+    "stale",
+    "reason",
+    "run_id",
+    "started",
+    "ended",
+    "seconds",
+    "seed",
+    "id",
+]
+
+
+@pytest.mark.parametrize(
+    ("settings", "metrics", "said"),
+    [
+        *(
+            ([word], ["loss/a"], f"has a setting '{word}', which is a word for results: call it otherwise")
+            for word in RESULTS
+        ),
+        (["state"], ["loss/a", "loss"], "measures 'loss'; a metric's name has a group, as 'loss/total'"),
+        (
+            [],
+            ["loss/a%"],
+            "measures 'loss/a%', which MLflow refuses; a metric's name has letters, digits, and / _ - . only",
+        ),
+    ],
+)
+def test_a_task_says_nothing_that_results_cannot_hold(
+    read: Callable[[str], Suite], monkeypatch: pytest.MonkeyPatch, settings: list[str], metrics: list[str], said: str
+) -> None:
+    def declare(settings: list[str], metrics: list[str]) -> None:
+        model = create_model("Model", __base__=Settings, **dict.fromkeys(settings, (int, 0)))
+        spec = TaskSpec("soar", model, "kites.sky:make", {m: Metric("a") for m in metrics}, metrics[0], lambda s: [])
+        monkeypatch.setattr(kites, "TASKS", [spec])
+
+    suite = "experiments: {e: {task: soar, about: a}}\n"
+    declare(settings, metrics)
+    assert refused(suite, read) == f"kites.yaml:6:25: experiments.e.task: task 'soar' {said}"
+    declare(["states", "trials"], ["loss/a", "loss/b_c-d.e"])
+    assert read(suite).suite == "kites"
 
 
 def test_a_package_that_is_not_there(read: Callable[[str], Suite], monkeypatch: pytest.MonkeyPatch) -> None:

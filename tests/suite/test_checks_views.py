@@ -177,6 +177,12 @@ TABLES = [
         '"2.50" -> "2.5"',
     ),
     Rule(
+        "what a search will try is not known",
+        view("tables", 'from: tune\npublished: {▸"1": {l: 3}}'),
+        "tables.v.published.1: unknown row '1'; none are known",
+        "from: tune -> from: e",
+    ),
+    Rule(
         "or explicit rows, in any order",
         view("tables", "rows: {b: {}, a: {}}\npublished: {a: {l: 3}, ▸c: {l: 3}}"),
         "tables.v.published.c: unknown row 'c'; known: a, b",
