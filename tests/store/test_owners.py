@@ -27,6 +27,7 @@ def test_a_process_that_runs_is_not_dead() -> None:
     process, name = other()
     assert name != owners.owner() and name.split(":")[1] == str(process.pid)
     assert not owners.is_dead(name)
+    assert int(name.split(":")[2]) > int(owners.owner().split(":")[2]) > 0  # it started later
     process.communicate("\n")
 
 

@@ -75,6 +75,7 @@ def test_a_value_in_a_query_under_any_key_that_is_not_known_to_be_harmless(
         ("postgresql://bench:pa@55@host/db", "postgresql://***@host/db"),
         ("https://u:p@h:5000/api failed at http://h/x", "https://***@h:5000/api failed at http://h/x"),
         ("host=h password=pa55 user=u", "host=h password=*** user=u"),
+        ("password=pa,55;x and more", "password=*** and more"),
         ("nothing secret: a@b.c", "nothing secret: a@b.c"),
     ],
 )
