@@ -67,9 +67,9 @@ class Planted:
             found["loss/other"] = loss
         if self.mistake == "at":
             found["loss/top@5"] = loss
-        if self.mistake == "changing" and index == 2:
+        if index == 2:  # a step may measure more than others do
             found["quality/end"] = loss
-        return found
+        return {} if self.mistake == "nothing" else found
 
     def evaluate(self):
         if self.mistake == "evaluation moves":
@@ -104,7 +104,7 @@ class Planted:
 CAUGHT = {
     "undeclared": r"step\(0\) returns the metric 'loss/other', which its TaskSpec does not declare; add it to metrics",
     "at": r"the metric name 'loss/top@5' is none for MLflow and reports; write group/name",
-    "changing": r"step\(2\) measures \['loss/total', 'quality/end'\], step\(0\) \['loss/total'\]; every step must",
+    "nothing": r"step\(0\) measures nothing; return what it minimises, or have steps = 0",
     "number": r"step\(0\) returns 'loss/total' as a builtins.float; it must be a tensor of one number",
     "graph": r"step\(0\) returns 'loss/total' with its graph, which fills the memory; detach it",
     "not saved": r"broken off after 3 steps it goes on as another: step\(3\)\['loss/total'\] is .*; all that changes",
