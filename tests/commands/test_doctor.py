@@ -51,6 +51,19 @@ def test_a_damaged_store(project: Path) -> None:
     assert found("stores")["queue"].fine
 
 
+def test_what_is_bad_ends_with_exit_code_2_and_has_its_mend_below(project: Path, bench: Callable[..., Ran]) -> None:
+    (project / "mlruns" / "mlflow.db").write_bytes(b"this is no database" * 100)
+    suite = project / "suites" / "toy.yaml"
+    suite.write_text(suite.read_text().replace("task: idle", "task: idel"))
+    ran = bench("doctor")
+    assert ran.code == 2
+    lines = ran.out.splitlines()
+    bad = [at for at, line in enumerate(lines) if line.startswith("  BAD  ")]
+    assert [lines[at].split()[1] for at in bad] == ["results:", "toy:"]
+    assert all(lines[at + 1].startswith("       -> ") for at in bad)
+    assert lines[-1] == "2 to mend"
+
+
 def test_a_server_that_does_not_answer_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     fact = doctor.Check("stores", *doctor._server("results", "http://me:secret@127.0.0.1:9/"))
     assert not fact.fine and fact.mend
