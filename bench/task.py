@@ -107,12 +107,16 @@ class Evaluation:
     images: file stem -> uint8 array [H, W, 3] (or [H, W]), saved as PNG.
     arrays: file stem -> named float arrays, saved as one .npz; figures are drawn from them.
     model: what another trial may start from and `bench apply` uses: the weights, without the optimizer.
+    collapsed: why the result is degenerate though its numbers are finite (a constant output, a score below a
+        reference), in a few words that are the same for every such trial; empty if it is not. Such a trial counts as
+        the worst possible in verdicts and selections, and what it measured is kept and shown.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     images: Mapping[str, np.ndarray] = field(default_factory=dict)
     arrays: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     model: State = field(default_factory=dict)
+    collapsed: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import click
 from retable.bench import tables
 from retable.bench.commands.common import ANY_SUITE, FINE, JSON, Selection, dump, of_every_suite, planned, selecting
 
-STATES = ("declared", "finished", "diverged", "pruned", "failed", "running", "missing", "stale")
+STATES = ("declared", "finished", "diverged", "collapsed", "pruned", "failed", "running", "missing", "stale")
 
 
 @click.command("status")

@@ -16,6 +16,7 @@ from retable.bench.judging import views
 from retable.bench.judging.stats import Values
 from retable.bench.judging.views import Book, Cell, ReportError
 from retable.bench.numbers import short, times
+from retable.bench.store.status import LOST
 from retable.bench.suite.schema import Agrees, Below, Check, Extreme, Monotone, Ratio, Spread, Suite, Where
 from retable.bench.suite.values import canonical, matches, text
 
@@ -81,7 +82,7 @@ def prepare(
 
 @dataclass(frozen=True)
 class _Reader:
-    """Takes values out of cells: diverged trials count as the worst value, on a logarithmic scale too."""
+    """Takes values out of cells: diverged and collapsed trials count as the worst one, on a logarithmic scale too."""
 
     metric: str
     worst: float | None
@@ -100,6 +101,8 @@ class _Reader:
             what = views.trouble(trial)
             if trial.state == "diverged":
                 what = f"diverged, and a diverged trial has no {self.metric}"
+            elif trial.state == "collapsed":
+                what = f"collapsed, and a collapsed trial's {self.metric} does not count"
             elif trial.state == "finished":
                 what = f"no {self.metric} was measured"
             label = views.describe(cell, names) or trial.experiment
@@ -110,7 +113,7 @@ class _Reader:
         return cell.values(self.metric, self.worst)
 
     def logs(self, cell: Cell) -> dict[int, float]:
-        """Natural logarithms; a diverged trial is infinitely far on the worse side."""
+        """Natural logarithms; a diverged or collapsed trial is infinitely far on the worse side."""
         found = {}
         for seed, value in self.plain(cell).items():
             if math.isinf(value):
@@ -342,8 +345,8 @@ def _log_mean(several: list[dict[int, float]], reader: _Reader) -> dict[int, flo
 def _spread(check: Spread, cells: list[Cell], reader: _Reader) -> Setup:
     """Highest over lowest mean of each grid; its interval is that of the contrast of these two cells over seeds.
 
-    A grid with a diverged cell has an infinite spread. Choosing the two cells by their means stretches both sides
-    alike, so that the comparison of two grids without effect stays symmetric about 0.
+    A grid with a diverged or collapsed cell has an infinite spread. Choosing the two cells by their means stretches
+    both sides alike, so that the comparison of two grids without effect stays symmetric about 0.
     """
     these, than = reader.side(cells, check.these), reader.side(cells, check.than)
     reader.need([*these, *than])
@@ -386,8 +389,8 @@ def _grids(side: list[Cell], check: Spread, reader: _Reader) -> list[_Grid]:
         if len(group) < 2:
             where = views.describe(group[0], _named(check.these, check.than)) or "a grid"
             raise CannotJudge(f"{where} has one cell over {', '.join(check.over)} at scale {reader.scale}")
-        lost = reader.worst is not None and any(c.in_state("diverged") for c in group)
-        gone = {id(c): len(c.in_state("diverged")) for c in group}
+        lost = reader.worst is not None and any(c.in_state(*LOST) for c in group)
+        gone = {id(c): len(c.in_state(*LOST)) for c in group}
         high = max(group, key=lambda c: (gone[id(c)] if reader.worst == math.inf else 0, reader.mean(c)))
         low = min(group, key=lambda c: (-gone[id(c)] if reader.worst == -math.inf else 0, reader.mean(c)))
         top, bottom = reader.logs(high), reader.logs(low)

@@ -32,7 +32,7 @@ class Measured:
 
     state: of `TrialState`, `stale` (done, by code that has changed since) or `gone` (in a baseline, planned no more).
     reason: why it is so. values: what is held of it -> the number, NaN and infinities included; empty where it is not
-    done, or lost its numbers (diverged, pruned). code: the hash of the code that ran.
+    done, or lost its numbers (diverged, pruned; a collapsed one has them). code: the hash of the code that ran.
     """
 
     trial: Trial

@@ -21,6 +21,7 @@ from retable.bench.judging.stats import Difference, Outcome, difference
 from retable.bench.judging.views import Book, Cell, Seen
 from retable.bench.numbers import counted, short, times
 from retable.bench.results.frames import Results
+from retable.bench.store.status import LOST
 from retable.bench.suite.schema import Claim, Ratio
 
 Word = Literal["reproduced", "within noise", "direction only", "contradicted", "not run"]
@@ -61,8 +62,8 @@ class Verdict:
     """What our runs say of a claim.
 
     basis: one line, how it was judged. judged: every comparison, the deciding one first. seeds: of the side with
-    the fewest; 0 where nothing was judged. notes: what a reader must know beside it (stale or diverged trials, a
-    selection on the same seeds).
+    the fewest; 0 where nothing was judged. notes: what a reader must know beside it (stale, diverged or collapsed
+    trials, a selection on the same seeds).
     """
 
     name: str
@@ -101,7 +102,8 @@ def judge(book: Book, name: str, claim: Claim) -> Verdict:
     except CannotJudge as why:
         return Verdict(name, claim, "not run", _sentence(str(why)))
     seeds = min(j.difference.n for j in judged)
-    return Verdict(name, claim, judged[0].outcome, _basis(judged, claim), judged, seeds, _notes(seen, setup.used))
+    basis = _basis(judged, claim, views.how_lost(setup.used))
+    return Verdict(name, claim, judged[0].outcome, basis, judged, seeds, _notes(seen, setup.used))
 
 
 def weigh(comparisons: Sequence[Comparison]) -> tuple[Judged, ...]:
@@ -130,7 +132,7 @@ def _strength(d: Difference) -> float:
 
 
 def _selected_from_all(seen: Seen) -> None:
-    """A best cell is only the best where its whole grid was run; diverged cells were run."""
+    """A best cell is only the best where its whole grid was run; diverged and collapsed cells were run."""
     gone = [c for choice in seen.choices for c in choice.incomplete]
     none = [c for choice in seen.choices if not choice.winner and not choice.incomplete for c in choice.grid[:1]]
     if gone:
@@ -142,7 +144,8 @@ def _selected_from_all(seen: Seen) -> None:
     if none:
         rest = [n for n in views.varying(none) if n not in seen.choices[0].over]
         said = ", ".join(views.describe(c, rest) for c in none) or "the grid"
-        raise CannotJudge(f"every cell of {said} diverged, so there is nothing to select")
+        how = views.how_lost(c for choice in seen.choices if not choice.winner for c in choice.grid)
+        raise CannotJudge(f"every cell of {said} {how}, so there is nothing to select")
 
 
 def _why(cell: Cell) -> str:
@@ -164,8 +167,11 @@ def _interval(comparison: Comparison, d: Difference) -> str:
     return f"{middle} [{say(low)}, {say(high)}]{unit}"
 
 
-def _basis(judged: Sequence[Judged], claim: Claim) -> str:
-    """`3 paired seeds, t 95 %; worst of 15 pairs, rmsprop below adagrad: −1.1·10⁶ [−1.4·10⁶, −0.8·10⁶]`."""
+def _basis(judged: Sequence[Judged], claim: Claim, lost: str) -> str:
+    """`3 paired seeds, t 95 %; worst of 15 pairs, rmsprop below adagrad: −1.1·10⁶ [−1.4·10⁶, −0.8·10⁶]`.
+
+    lost: how seeds without a difference ended.
+    """
     worst = judged[0]
     d = worst.difference
     held = sum(j.outcome in ("reproduced", "direction only") for j in judged)
@@ -178,9 +184,9 @@ def _basis(judged: Sequence[Judged], claim: Claim) -> str:
         elif worst.outcome == "within noise":
             how = f"{counted(d.n, 'seed')}, difference under the {stats.TIE * 100:g} % that so few can tell"
     elif math.isinf(d.low):
-        how = f"{d.n} seeds, some diverged: no interval"
+        how = f"{d.n} seeds, some {lost}: no interval"
         if d.low == d.high:
-            how = f"{d.n} seeds: one side diverged in all, the other in none"
+            how = f"{d.n} seeds: one side {lost} in all, the other in none"
     else:
         how = f"{d.n} {'paired seeds, t' if d.paired else 'seeds a side or more, unpaired, Welch t'} 95 %"
         if worst.outcome == "contradicted" and len(judged) > 1:
@@ -193,18 +199,15 @@ def _basis(judged: Sequence[Judged], claim: Claim) -> str:
 
 
 def _notes(seen: Seen, used: Sequence[Cell]) -> tuple[str, ...]:
-    """What stands beside a verdict: diverged and stale trials, and what a selection does to it."""
-    notes = []
-    lost = sum(len(c.in_state("diverged")) for c in used)
-    if lost:
-        notes.append(f"{counted(lost, 'diverged trial')} counted as the worst possible value")
+    """What stands beside a verdict: diverged, collapsed and stale trials, and what a selection does to it."""
+    lost = {state: sum(len(c.in_state(state)) for c in used) for state in LOST}
+    notes = [f"{counted(n, f'{state} trial')} counted as the worst possible value" for state, n in lost.items() if n]
     stale = sum(t.stale for c in used for t in c.trials)
     if stale:
         notes.append(f"{counted(stale, 'trial')} from older code (stale)")
     if seen.choices:
         over = ", ".join(seen.choices[0].over)
         notes.append(f"the best cell over {over} was chosen on the same seeds, which flatters the chosen")
-        dropped = sum(len(c.diverged) for c in seen.choices)
-        if dropped:
-            notes.append(f"{counted(dropped, 'diverged cell')} could not be chosen")
+        dropped = {state: sum(choice.lost.get(state, 0) for choice in seen.choices) for state in LOST}
+        notes += [f"{counted(n, f'{state} cell')} could not be chosen" for state, n in dropped.items() if n]
     return tuple(notes)

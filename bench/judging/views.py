@@ -18,6 +18,7 @@ from retable.bench.errors import RetableError
 from retable.bench.judging.stats import is_tie
 from retable.bench.numbers import counted
 from retable.bench.results.frames import Results
+from retable.bench.store.status import LOST
 from retable.bench.suite.schema import Select, Suite, View, Where
 from retable.bench.suite.values import canonical, matches, text
 from retable.bench.task import ENGINE_METRICS, did_you_mean, find_task
@@ -77,16 +78,16 @@ class Cell:
     def in_state(self, *states: str) -> list[Trial]:
         return [t for t in self.trials if t.state in states]
 
-    def values(self, metric: str, diverged: float | None = None) -> dict[int, float]:
-        """Seed -> value of the finished trials, and `diverged` for each diverged one unless it is None."""
+    def values(self, metric: str, lost: float | None = None) -> dict[int, float]:
+        """Seed -> value of the finished trials, and `lost` for each diverged or collapsed one unless it is None."""
         found = {t.seed: t.metrics[metric] for t in self.trials if t.state == "finished" and metric in t.metrics}
-        if diverged is not None:
-            found.update({t.seed: diverged for t in self.in_state("diverged")})
+        if lost is not None:
+            found.update({t.seed: lost for t in self.in_state(*LOST)})
         return found
 
-    def lacking(self, metric: str, diverged: float | None = None) -> list[Trial]:
+    def lacking(self, metric: str, lost: float | None = None) -> list[Trial]:
         """The trials that `values` has nothing of."""
-        return [t for t in self.trials if t.seed not in self.values(metric, diverged)]
+        return [t for t in self.trials if t.seed not in self.values(metric, lost)]
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ class Choice:
     """A selection: per remaining settings the best cell, with what a winner alone would hide.
 
     winner is None where no cell finished. ties: cells that can't be told from the winner. spread: highest over
-    lowest mean of the finished cells (nan where a mean is not positive). diverged, incomplete: cells that could
-    not win; incomplete ones failed or were not run. grid: all of its cells.
+    lowest mean of the finished cells (nan where a mean is not positive). diverged, collapsed, incomplete: cells that
+    could not win, each in one of them; incomplete ones failed or were not run. grid: all of its cells.
     """
 
     metric: str
@@ -105,7 +106,14 @@ class Choice:
     ties: tuple[Cell, ...]
     spread: float
     diverged: tuple[Cell, ...]
+    collapsed: tuple[Cell, ...]
     incomplete: tuple[Cell, ...]
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """`{"diverged": 4, "collapsed": 1}`: how many cells ended without a result to use, by state."""
+        found = {"diverged": len(self.diverged), "collapsed": len(self.collapsed)}
+        return {state: n for state, n in found.items() if n}
 
     @property
     def seeds(self) -> int:
@@ -172,7 +180,7 @@ class Book:
         return known.unit if known else ""
 
     def worst(self, experiments: Iterable[str], metric: str) -> float | None:
-        """What a diverged trial counts as: +inf where lower is better, -inf where higher is.
+        """What a diverged or collapsed trial counts as: +inf where lower is better, -inf where higher is.
 
         None (it has no value) for metrics without a better end, and for those with a physical unit: a trial that
         blew up at step 3 has not trained slowly.
@@ -191,7 +199,7 @@ class Book:
 
 
 def _merit(trial: Trial) -> tuple[bool, bool, bool]:
-    return (trial.state == "finished", trial.state == "diverged", not trial.stale)
+    return (trial.state == "finished", trial.state in LOST, not trial.stale)
 
 
 def read(results: Results) -> Book:
@@ -275,8 +283,9 @@ def select(group: Sequence[Cell], rule: Select) -> list[Choice]:
     choices = []
     for grid in grouped.values():
         diverged = [c for c in grid if c.in_state("diverged")]
+        collapsed = [c for c in grid if c.in_state("collapsed") and not c.in_state("diverged")]
         complete = [c for c in grid if not c.lacking(metric)]
-        other = {id(c) for c in [*complete, *diverged]}
+        other = {id(c) for c in [*complete, *diverged, *collapsed]}
         means = {id(c): mean(c.values(metric).values()) for c in complete}
         winner = min(complete, key=lambda c: sign * means[id(c)], default=None)
         ties = [c for c in complete if winner and c is not winner and is_tie(c.values(metric), winner.values(metric))]
@@ -290,6 +299,7 @@ def select(group: Sequence[Cell], rule: Select) -> list[Choice]:
                 ties=tuple(ties),
                 spread=high / low if low > 0 else math.nan,
                 diverged=tuple(diverged),
+                collapsed=tuple(collapsed),
                 incomplete=tuple(c for c in grid if id(c) not in other),
             )
         )
@@ -344,7 +354,7 @@ def describe(cell: Cell, names: Iterable[str], labels: Mapping[str, str] | None 
 def states(trials: Iterable[Trial]) -> dict[str, int]:
     """State -> how many, in the order in which a report tells them."""
     found = [t.state for t in trials]
-    order = ["finished", "diverged", "failed", "running", "missing"]
+    order = ["finished", *LOST, "failed", "running", "missing"]
     return {s: found.count(s) for s in [*order, *sorted(set(found) - set(order))] if s in found}
 
 
@@ -357,16 +367,22 @@ def say_states(trials: Sequence[Trial]) -> str:
     return f"{counted(len(trials), 'trial')}: {', '.join(parts) or 'none'}" + (f"; {stale} stale" if stale else "")
 
 
+def how_lost(group: Iterable[Cell]) -> str:
+    """`diverged`, `collapsed` or `diverged or collapsed`: how trials of these cells ended without a result to use."""
+    ended = {t.state for cell in group for t in cell.in_state(*LOST)}
+    return " or ".join(state for state in LOST if state in ended) or "diverged"
+
+
 _STEP = re.compile(r"\bat step (\d+)")
 
 
 def trouble(trial: Trial) -> str:
-    """What happened to a trial that did not finish: `diverged at step 40`, `failed: reason`, `not run`."""
+    """What happened to a trial that did not finish: `diverged at step 40`, `collapsed: reason`, `not run`."""
     if trial.state == "diverged":
         step = _STEP.search(trial.reason)
         return f"diverged at step {step[1]}" if step else f"diverged ({trial.reason})" if trial.reason else "diverged"
-    if trial.state == "failed":
-        return f"failed: {trial.reason or 'no reason was recorded'}"
+    if trial.state in ("failed", "collapsed"):
+        return f"{trial.state}: {trial.reason or 'no reason was recorded'}"
     return {"missing": "not run", "running": "still running", "finished": "not measured"}.get(trial.state, trial.state)
 
 

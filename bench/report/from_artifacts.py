@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from retable.bench.judging import views
-from retable.bench.judging.views import Cell
+from retable.bench.judging.views import Cell, Trial
 from retable.bench.report import arrays, mosaic
 from retable.bench.report.drawn import Drawn, Job
 from retable.bench.suite.schema import Arrays, Images
 
 
 def images(job: Job[Images]) -> Drawn:
-    """The picture of each cell's first finished seed."""
+    """The picture of each cell's first finished seed, of a collapsed one where none finished."""
     figure, artifact = job.figure, job.figure.artifact
     first = [_any_run(job, label, path) for label, path in figure.also.items()]
     if figure.rows and figure.columns:
@@ -25,7 +25,7 @@ def images(job: Job[Images]) -> Drawn:
             [job.named(figure.columns, c) for c in columns],
         )
         labelled = [
-            mosaic.Tile(f"{sheet.row_labels[i]}, {sheet.column_labels[j]}", tile.image, tile.why)
+            mosaic.Tile(f"{sheet.row_labels[i]}, {sheet.column_labels[j]} {tile.label}".strip(), tile.image, tile.why)
             for i, row in enumerate(grid)
             for j, tile in enumerate(row)
         ]
@@ -50,19 +50,29 @@ def images(job: Job[Images]) -> Drawn:
 
 
 def _tile(job: Job[Images], cell: Cell | None, artifact: str, label: str) -> mosaic.Tile:
-    """The picture of a cell's first finished seed."""
+    """The picture of a cell."""
     if cell is None:
         return mosaic.Tile(label, None, f"not part of scale {job.book.scale}")
+    trial, label = _stands_for(cell, label)
+    if trial is None:
+        return mosaic.Tile(label, None, views.trouble(cell.trials[0]))
+    try:
+        return mosaic.Tile(label, mosaic.load(job.book.results.artifact(trial.run_id, artifact)), "")
+    except FileNotFoundError:
+        return mosaic.Tile(label, None, f"the run saved no {artifact}")
+
+
+def _stands_for(cell: Cell, label: str) -> tuple[Trial | None, str]:
+    """The first finished seed of a cell, or the first collapsed one, which the label then says."""
     for trial in cell.in_state("finished"):
-        try:
-            return mosaic.Tile(label, mosaic.load(job.book.results.artifact(trial.run_id, artifact)), "")
-        except FileNotFoundError:
-            return mosaic.Tile(label, None, f"the run saved no {artifact}")
-    return mosaic.Tile(label, None, views.trouble(cell.trials[0]))
+        return trial, label
+    for trial in cell.in_state("collapsed"):
+        return trial, f"{label} (collapsed)".strip()
+    return None, label
 
 
 def _any_run(job: Job[Images], label: str, artifact: str) -> mosaic.Tile:
-    runs = [t for c in job.cells for t in c.in_state("finished")]
+    runs = [t for c in job.cells for t in c.in_state("finished", "collapsed")]
     for trial in runs:
         try:
             return mosaic.Tile(label, mosaic.load(job.book.results.artifact(trial.run_id, artifact)), "")
@@ -72,7 +82,7 @@ def _any_run(job: Job[Images], label: str, artifact: str) -> mosaic.Tile:
 
 
 def array_lines(job: Job[Arrays]) -> Drawn:
-    """The arrays of each row's first finished seed."""
+    """The arrays of each row's first finished seed, of a collapsed one where none finished."""
     figure, panels = job.figure, job.figure.arrays
     rows = [_row(job, value) for value in job.values(figure.rows)]
     gaps = tuple(f"{row.label or figure.title}: {row.why}" for row in rows if row.why)
@@ -83,17 +93,18 @@ def array_lines(job: Job[Arrays]) -> Drawn:
 
 
 def _row(job: Job[Arrays], value: Any) -> arrays.Row:
-    """The arrays of the first finished seed of a row's cell."""
+    """The arrays of a row's cell."""
     figure = job.figure
     label = job.named(figure.rows, value)
     cell = job.at({figure.rows: value})
     if cell is None:
         return arrays.Row(label, {}, f"not part of scale {job.book.scale}")
-    for trial in cell.in_state("finished"):
-        try:
-            path = job.book.results.artifact(trial.run_id, figure.artifact)
-        except FileNotFoundError:
-            return arrays.Row(label, {}, f"the run saved no {figure.artifact}")
-        row = arrays.Row(label, arrays.read(path.read_bytes()))
-        return arrays.Row(label, row.arrays, arrays.lacking(row, figure.arrays, figure.by))
-    return arrays.Row(label, {}, views.trouble(cell.trials[0]))
+    trial, label = _stands_for(cell, label)
+    if trial is None:
+        return arrays.Row(label, {}, views.trouble(cell.trials[0]))
+    try:
+        path = job.book.results.artifact(trial.run_id, figure.artifact)
+    except FileNotFoundError:
+        return arrays.Row(label, {}, f"the run saved no {figure.artifact}")
+    row = arrays.Row(label, arrays.read(path.read_bytes()))
+    return arrays.Row(label, row.arrays, arrays.lacking(row, figure.arrays, figure.by))

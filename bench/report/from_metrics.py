@@ -15,6 +15,7 @@ from retable.bench.report.drawn import Drawn, Job
 from retable.bench.report.heatmap import Spot
 from retable.bench.report.plots import Curve, Point
 from retable.bench.report.style import Pen
+from retable.bench.store.status import LOST
 from retable.bench.suite.schema import Bars, Curves, Figure, Heatmap, Importance, Lines
 from retable.bench.suite.values import canonical, text
 
@@ -25,7 +26,7 @@ def _lost(cell: Cell) -> str:
     if not lost:
         return ""
     if len(cell.trials) == 1:
-        return "failed" if lost[0].state == "failed" else views.trouble(lost[0])
+        return lost[0].state if lost[0].state in ("failed", "collapsed") else views.trouble(lost[0])
     tally = views.states(lost)
     return ", ".join(f"{n} of {len(cell.trials)} {'not run' if s == 'missing' else s}" for s, n in tally.items())
 
@@ -37,7 +38,7 @@ def _empty(job: Job[Figure], what: str) -> Drawn:
 def curves(job: Job[Curves]) -> Drawn:
     """A metric over training steps, a line per value of a setting."""
     figure, metric = job.figure, job.figure.metric
-    drawable = [t for c in job.cells for t in c.in_state("finished", "diverged") if t.run_id]
+    drawable = [t for c in job.cells for t in c.in_state("finished", *LOST) if t.run_id]
     frame = job.book.results.curves([t.run_id for t in drawable], metric)
     by_run = {str(run): (part["step"].to_numpy(), part["value"].to_numpy()) for run, part in frame.groupby("run_id")}
     pens, panels = job.pens(figure.colour), job.values(figure.panels)
@@ -50,10 +51,10 @@ def curves(job: Job[Curves]) -> Drawn:
             if cell is None:
                 continue
             runs = [t for t in cell.trials if t.run_id in by_run]
-            without += [t for t in cell.in_state("finished", "diverged") if t.run_id not in by_run]
+            without += [t for t in cell.in_state("finished", *LOST) if t.run_id not in by_run]
             lost = _lost(cell) or ("" if runs else "no curve was logged")
             series = [by_run[t.run_id] for t in runs]
-            ended = [t.state == "diverged" for t in runs]
+            ended = [t.state for t in runs]
             curves.append(Curve(job.named(figure.colour, value), pens[canonical(value)], series, ended, lost))
         drawn.append((job.named(figure.panels, panel), curves))
     if not by_run:
@@ -76,7 +77,7 @@ def _reading(drawn: Sequence[tuple[str, Sequence[Curve]]], smooth: int) -> str:
         said.append(f"mean of {seeds} seeds, band from the lowest to the highest")
     elif seeds == 2:
         said.append("mean of 2 seeds, each as a thin line")
-    if any(any(curve.ended) for curve in every):
+    if any("diverged" in curve.ended for curve in every):
         said.append("a cross marks where a run diverged")
     return "; ".join(said)
 
@@ -123,10 +124,10 @@ def _spot(cell: Cell | None, metric: str) -> Spot:
     if cell is None:
         return Spot(None, "–")
     values = list(cell.values(metric).values())
-    if values and not cell.in_state("diverged"):
+    if values and not cell.in_state(*LOST):
         return Spot(views.mean(values))
     state = next((t.state for t in cell.trials if t.state != "finished"), "missing")
-    return Spot(None, state if state in ("diverged", "failed") else "not run")
+    return Spot(None, state if state in (*LOST, "failed") else "not run")
 
 
 def _points(job: Job[Lines | Bars], panel: Any) -> list[tuple[str, Pen, list[Point]]]:

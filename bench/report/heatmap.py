@@ -19,6 +19,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from retable.bench.report import style
+from retable.bench.store.status import LOST
+
+SHORT = {"diverged": "div.", "collapsed": "coll.", "not run": "–"}
+"""Words for small cells."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,8 @@ def _panel(
             if spot.value is None:
                 frame.add_patch(Rectangle(**{**box, "linewidth": 0.0}, facecolor="#f3f4f6"))
                 frame.add_patch(Rectangle(**box, facecolor="none", edgecolor="#c9ced6", hatch="////"))
-                bad = spot.word in ("diverged", "failed")
-                word = {"diverged": "div.", "not run": "–"}.get(spot.word, spot.word) if small else spot.word
+                bad = spot.word in (*LOST, "failed")
+                word = SHORT.get(spot.word, spot.word) if small else spot.word
                 frame.text(
                     x, y, word, ha="center", va="center", fontsize=6.2 if small else 7.5,
                     color=style.BAD if bad else style.MUTED,

@@ -14,6 +14,7 @@ from retable.bench.judging.views import Choice
 from retable.bench.numbers import Number, short, times
 from retable.bench.report.tables import Built, Entry, some
 from retable.bench.report.words import Listing
+from retable.bench.store.status import LOST
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _ours(built: Built, column: str, entry: Entry) -> tuple[Number | str, list[s
     """What stands in our side of a cell, short enough for a table, and the notes that go with it."""
     shown, notes = entry.ours(built.table.columns[column]), []
     words = "" if isinstance(shown, Number) or entry.state == "setting" else shown
-    if words and entry.state in ("failed", "diverged", "not run") and len(words) > 24:
+    if words and entry.state in ("failed", *LOST, "not run") and len(words) > 24:
         shown = entry.state
     if entry.note and entry.note != shown:
         notes.append(entry.note)
@@ -119,7 +120,7 @@ def _lines(row: str, choices: Sequence[Choice]) -> Iterator[tuple[str, ...]]:
 
 def _lost(choice: Choice) -> str:
     failed = sum(bool(c.in_state("failed")) for c in choice.incomplete)
-    tally = {"diverged": len(choice.diverged), "failed": failed, "not run": len(choice.incomplete) - failed}
+    tally = {**choice.lost, "failed": failed, "not run": len(choice.incomplete) - failed}
     return ", ".join(f"{n} {what}" for what, n in tally.items() if n) or "none"
 
 

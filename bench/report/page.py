@@ -161,7 +161,7 @@ class Page:
     def fold_troubles(self) -> str:
         """The heading under which `troubles` is folded away, or an empty text where it is short."""
         n = len(self.trouble)
-        return f"{n} trials that diverged, failed, are stale or were not run" if n > FOLD_ABOVE else ""
+        return f"{n} trials that diverged, collapsed, failed, are stale or were not run" if n > FOLD_ABOVE else ""
 
     @property
     def hero(self) -> Drawn | None:
@@ -266,7 +266,7 @@ def _values(values: Sequence[str], runs: int) -> str:
 
 
 def _trouble(trials: Sequence[Trial]) -> list[Trouble]:
-    """Every trial that failed, diverged, is missing, running or stale. An experiment without any run is one line."""
+    """Every trial that is not simply finished, stale ones too. An experiment without any run is one line."""
     lines = []
     for experiment in dict.fromkeys(t.experiment for t in trials):
         own = [t for t in trials if t.experiment == experiment]

@@ -30,7 +30,7 @@ POINTS = 500
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a curves figure. series: per seed, steps and values; ended: whether that run diverged.
+    """One line of a curves figure. series: per seed, steps and values; ended: the state in which that run ended.
 
     lost: why a seed (or all of them) has no curve, shown in the legend.
     """
@@ -38,8 +38,13 @@ class Curve:
     label: str
     pen: Pen
     series: Sequence[tuple[Any, Any]]
-    ended: Sequence[bool]
+    ended: Sequence[str]
     lost: str = ""
+
+    @property
+    def apart(self) -> list[bool]:
+        """Per seed, whether it is a thin line that no mean counts: it diverged, or collapsed where others finished."""
+        return [e == "diverged" or (e == "collapsed" and "finished" in self.ended) for e in self.ended]
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ def curves(panels: Sequence[tuple[str, Sequence[Curve]]], axis: str, log: bool, 
 
 def _ends(curve: Curve) -> list[tuple[float, float]]:
     """Where the diverged runs of a curve were last finite."""
-    clean = [_clean(s, False) for s, gone in zip(curve.series, curve.ended, strict=True) if gone]
+    clean = [_clean(s, False) for s, e in zip(curve.series, curve.ended, strict=True) if e == "diverged"]
     return [(float(steps[-1]), float(values[-1])) for steps, values in clean if len(steps)]
 
 
@@ -127,10 +132,10 @@ def _brief(words: str, most: int = 26) -> str:
 
 
 def _curve(frame: Frame, curve: Curve, log: bool, smooth: int, index: int) -> Array | None:
-    """Draw a curve: the mean over the seeds that finished, diverged ones as thin lines. Return the mean's values,
-    or None where no seed finished."""
+    """Draw a curve: the mean over the seeds that finished (or all collapsed), those apart as thin lines. Return the
+    mean's values, or None where there is none."""
     pen = curve.pen
-    every = [(_clean(s, log), gone) for s, gone in zip(curve.series, curve.ended, strict=True)]
+    every = [(_clean(s, log), gone) for s, gone in zip(curve.series, curve.apart, strict=True)]
     every = [(line, gone) for line, gone in every if len(line[0])]
     for (steps, values), gone in every:
         if gone:
@@ -164,7 +169,7 @@ def _curve(frame: Frame, curve: Curve, log: bool, smooth: int, index: int) -> Ar
 
 def middle(curve: Curve, log: bool, smooth: int) -> tuple[Array, Array] | None:
     """Steps and smoothed mean over the seeds that finished, thinned; None where none did."""
-    clean = [_clean(s, log) for s, gone in zip(curve.series, curve.ended, strict=True) if not gone]
+    clean = [_clean(s, log) for s, gone in zip(curve.series, curve.apart, strict=True) if not gone]
     soft = [(steps, smoothed(values, smooth)) for steps, values in clean if len(steps)]
     if not soft:
         return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from retable.bench.judging import views
 from retable.bench.judging.views import Book, Trial
+from retable.bench.store.status import DONE
 from retable.bench.suite.schema import Table, View
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def digest(ids: Iterable[str]) -> str:
 
 
 def _view(book: Book, kind: str, name: str, view: View, experiments: Sequence[str]) -> dict[str, Any]:
-    """Cells finished of cells declared. A diverged or pruned trial is finished: it has its result."""
+    """Cells finished of cells declared. A diverged, collapsed or pruned trial is finished: it has its result."""
     reason = book.not_here(view)
     trials = [] if reason else book.pick(f"{kind}s.{name}", experiments, view.where)
     cells = views.cells(trials)
@@ -81,7 +82,7 @@ def _view(book: Book, kind: str, name: str, view: View, experiments: Sequence[st
 
 
 def _done(trial: Trial) -> bool:
-    return trial.state in ("finished", "diverged", "pruned")
+    return trial.state in DONE
 
 
 def _experiments(view: View) -> list[str]:

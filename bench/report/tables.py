@@ -7,17 +7,18 @@ only spell it.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from retable.bench.judging import stats, views
-from retable.bench.judging.views import Book, Choice, ReportError, Seen
+from retable.bench.judging.views import Book, Choice, ReportError, Seen, Trial
 from retable.bench.numbers import Number, counted, number, printed
 from retable.bench.suite.schema import Column, NotPublished, Row, Table
 from retable.bench.suite.values import same, text
 
-State = Literal["measured", "setting", "partial", "diverged", "failed", "not run", "not here", "none"]
+State = Literal["measured", "setting", "partial", "diverged", "collapsed", "failed", "not run", "not here", "none"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Entry:
     published: the paper's value, as a number or as its own words; None where the paper has none, and then
     `not_published` may say why. measured, sd: ours, in the column's unit (the mean over `n` seeds); `setting`: the
     value of a setting, as text. state: "measured", "setting"; "partial" (some seeds are lost: the mean is of the
-    others); or the reason that there is no value, which `note` spells out. stale: it rests on older code.
+    others); or the reason that there is no value, which `note` spells out, with the numbers of collapsed trials.
+    stale: it rests on older code.
     """
 
     published: float | str | None = None
@@ -209,15 +211,12 @@ def _measured(book: Book, place: str, entry: Entry, column: Column, seen: Seen, 
     stale = any(t.stale for t in cell.trials)
     lost = cell.lacking(metric)
     if not values:
-        first = lost[0]
-        states: dict[str, State] = {"diverged": "diverged", "failed": "failed"}
-        note = "; ".join(dict.fromkeys(views.trouble(t) for t in lost))
-        return replace(entry, state=states.get(first.state, "not run"), note=note, stale=stale)
+        states: dict[str, State] = {"diverged": "diverged", "collapsed": "collapsed", "failed": "failed"}
+        note = "; ".join(dict.fromkeys(_trouble(t, column) for t in lost))
+        return replace(entry, state=states.get(lost[0].state, "not run"), note=note, stale=stale)
     note = ""
     if lost:
-        by_words: dict[str, int] = {}
-        for trial in lost:
-            by_words[views.trouble(trial)] = by_words.get(views.trouble(trial), 0) + 1
+        by_words = Counter(_trouble(t, column) for t in lost)
         said = ", ".join(f"{n} {words}" for words, n in by_words.items())
         note = f"mean of {len(values)} of {len(cell.trials)} seeds; {said}"
     return replace(
@@ -231,13 +230,22 @@ def _measured(book: Book, place: str, entry: Entry, column: Column, seen: Seen, 
     )
 
 
+def _trouble(trial: Trial, column: Column) -> str:
+    """What happened to a trial whose number is not ours, a collapsed one's number included."""
+    words, measured = views.trouble(trial), trial.metrics.get(column.metric or "")
+    if trial.state != "collapsed" or measured is None:
+        return words
+    return f"{words} ({number(measured * column.factor, column.format).text()})"
+
+
 def _nothing(book: Book, entry: Entry, seen: Seen, experiments: Sequence[str]) -> Entry:
     """No cell: nothing was declared here, or a selection found no winner."""
     if seen.choices:
-        diverged = [c for choice in seen.choices for c in choice.diverged]
+        lost: Counter[str] = sum((Counter(choice.lost) for choice in seen.choices), Counter())
         gone = [c for choice in seen.choices for c in choice.incomplete]
-        if diverged and not gone:
-            return replace(entry, state="diverged", note=f"all {len(diverged)} cells diverged")
+        if lost and not gone:
+            note = f"all {lost.total()} cells {' or '.join(lost)}"
+            return replace(entry, state="diverged" if lost["diverged"] else "collapsed", note=note)
         trial = next((t for c in gone for t in c.trials if t.state != "finished"), None)
         if trial is None:
             return replace(entry, state="not run", note=f"no {seen.choices[0].metric} was measured")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from retable.bench.suite import plan, yaml12
 from retable.bench.suite.loader import SuiteFile
 from retable.bench.suite.schema import Suite
 
-TrialState = Literal["finished", "diverged", "pruned", "failed", "running", "missing"]
+TrialState = status.State
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Results:
 
     trials: one row per trial that the suite declares at this scale, run or not. Columns:
         trial (id), experiment, task, seed (int), state (`TrialState`), stale (bool: its task's code has
-        changed since), reason (why it failed, or at which step it diverged), run_id ("" if none),
+        changed since), reason (why it failed or collapsed, or at which step it diverged), run_id ("" if none),
         started, ended (UTC timestamps or NaT), seconds (wall time of the run), then every setting by its
         name (typed; NaN/None where the experiment's task has no such setting) and every final metric by
         its name, which holds a "/" (float, NaN where there is none).

@@ -237,6 +237,8 @@ def _conclude(attempt: Attempt, outcome: training.Outcome, evaluation: Evaluatio
         if metric not in evaluation.metrics and metric not in last:
             raise RuntimeError(f"the task '{attempt.trial.task}' never measured '{metric}'")
         kind, reason = "diverged", f"{metric} is {value} at the end"
+    elif kind == "finished" and evaluation.collapsed:
+        kind, reason = "collapsed", evaluation.collapsed
     engine = {"time/train": progress.seconds, "memory/peak": _peak_memory(worker.orders.device)}
     if progress.step_seconds:
         engine["time/step"] = 1000 * sorted(progress.step_seconds)[len(progress.step_seconds) // 2]

@@ -17,6 +17,7 @@ from retable.bench.run import attempt, earlier, events
 from retable.bench.run.attempt import TrialFailed, TrialStopped, Worker
 from retable.bench.store import closing, making, reading, records
 from retable.bench.store.places import experiment_name
+from retable.bench.store.status import LOST
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.schema import Experiment, Range
 from retable.bench.task import find_task
@@ -136,9 +137,11 @@ def _objective(worker: Worker, claimed: optuna.Trial, name: str, experiment: Exp
 def _told_late(worker: Worker, claimed: optuna.Trial, trial: Trial, done: records.Run, metric: str) -> float:
     """The value of a run whose worker was killed between its end and telling Optuna."""
     outcome = done.tags.get("retable.outcome", "finished")
-    worker.tell(events.Done(trial.id, outcome))
+    worker.tell(events.Done(trial.id, outcome, reason=done.tags.get("retable.reason", "")))
     if outcome == "pruned":
         raise optuna.TrialPruned
+    if outcome in LOST:
+        return attempt.worst(claimed)
     values = reading.metrics(worker.orders.tracking, [done.id])[done.id]
     return values.get(metric, attempt.worst(claimed))
 

@@ -35,7 +35,8 @@ class Tick:
 
 @dataclass(frozen=True)
 class Done:
-    """A trial has ended for good. outcome: `finished`, `diverged` (reason says where), `pruned`, `finished elsewhere`.
+    """A trial has ended for good. outcome: `finished`, `diverged` (reason says where), `collapsed` (reason says how),
+    `pruned`, `finished elsewhere`.
 
     seconds: of this attempt. value: of the metric that counts, where there is one to show.
     """

@@ -117,8 +117,8 @@ def _line(event: events.OfTrial) -> str:
             return f"FAILED: {reason}"
         case events.Stopped():
             return "stopped; goes on from its checkpoint next time"
-        case events.Done(outcome="diverged", reason=reason):
-            return f"diverged: {reason}"
+        case events.Done(outcome="diverged" | "collapsed" as outcome, reason=reason):
+            return f"{outcome}: {reason}"
         case events.Done(outcome=outcome, seconds=seconds, value=value, metric=metric):
             shown = "" if value is None else f" {metric}={value:.5g}"
             return f"{outcome}{shown} in {duration(seconds)}"

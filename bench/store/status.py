@@ -14,8 +14,12 @@ from retable.bench.suite.plan import Trial
 from retable.bench.suite.schema import Suite
 from retable.bench.task import find_task
 
-State = Literal["finished", "diverged", "pruned", "failed", "running", "missing"]
-DONE: tuple[State, ...] = ("finished", "diverged", "pruned")
+State = Literal["finished", "diverged", "collapsed", "pruned", "failed", "running", "missing"]
+
+LOST: tuple[State, ...] = ("diverged", "collapsed")
+"""Ended without a result to use: by numbers that were not finite, or with finite ones of a useless model."""
+
+DONE: tuple[State, ...] = ("finished", *LOST, "pruned")
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Status:
 
     state: of its best run: done before running before failed. `missing`: no run, or only killed ones.
     stale: it is done, and the task's code has changed since.
-    run: the run that counts, or None. reason: why it failed or at which step it diverged.
+    run: the run that counts, or None. reason: why it failed or collapsed, or at which step it diverged.
     """
 
     state: State

@@ -315,6 +315,8 @@ def _storable(trial: _Trial, evaluation: Evaluation) -> None:
             float(value)
         except (TypeError, ValueError):
             trial.fail(f"evaluate() returns '{name}' as {_said(value)}; it must be a number")
+    if not isinstance(evaluation.collapsed, str):
+        trial.fail(f"evaluate() returns collapsed as {_said(evaluation.collapsed)}; it is a text, empty if it is not")
     for stem, pixels in evaluation.images.items():
         _stem(trial, f"images['{stem}']", stem)
         _image(trial, f"images['{stem}']", pixels)

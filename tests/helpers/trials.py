@@ -14,6 +14,9 @@ from retable.bench.results.frames import Results
 Outcome = float | str
 """What became of a trial: the number that it measured, or the state that it ended in without one."""
 
+FLAT = 1e-9
+"""What a collapsed trial measured: better than any other."""
+
 
 def trials(
     values: Sequence[Outcome] | Mapping[int, Outcome],
@@ -41,7 +44,7 @@ def trials(
             ended=None,
             seconds=1.0,
             settings=settings,
-            metrics={} if isinstance(value, str) else {metric: value},
+            metrics={metric: FLAT} if value == "collapsed" else {} if isinstance(value, str) else {metric: value},
         )
         for seed, value in by_seed.items()
     ]

@@ -253,6 +253,26 @@ def test_a_cell_in_which_nothing_varies_is_called_by_its_experiment() -> None:
         made("extreme", trials(["missing"]), other, these={"experiment": "defaults"}, end="lowest")
 
 
+@pytest.mark.parametrize("metric", ["loss/total", "score/accuracy"])
+def test_a_collapsed_trial_counts_as_a_diverged_one_whatever_it_measured(metric: str) -> None:
+    found = [
+        only(made("below", trials([1.0], metric, optimizer="adam"), trials([state], metric, optimizer="rprop"),
+                  **{**ADAM_RPROP, "metric": metric}))
+        for state in ("diverged", "collapsed")
+    ]  # fmt: skip
+    assert found[0].left == found[1].left and math.isinf(found[1].left[0])
+
+
+def test_a_collapsed_trial_counts_for_nothing_where_there_is_no_worst_value() -> None:
+    with pytest.raises(CannotJudge, match="collapsed, and a collapsed trial's time/train does not count: rprop"):
+        made(
+            "below",
+            trials([1.0], "time/train", optimizer="adam"),
+            trials(["collapsed"], "time/train", optimizer="rprop"),
+            **{**ADAM_RPROP, "metric": "time/train"},
+        )
+
+
 def test_a_metric_that_was_not_measured_and_one_that_a_diverged_trial_has_not() -> None:
     with pytest.raises(CannotJudge) as why:
         made(

@@ -326,6 +326,30 @@ def test_a_selection_holds_the_best_against_the_best_and_says_what_that_flatters
     )
 
 
+def test_collapsed_trials_are_told_apart_from_diverged_ones() -> None:
+    found = said(
+        trials(["diverged", "collapsed", "collapsed"], optimizer="rprop"), trials([1.0, 2.0, 3.0], optimizer="adam")
+    )
+    assert (found.word, found.basis) == (
+        "reproduced", "3 seeds: one side diverged or collapsed in all, the other in none; adam below rprop"
+    )  # fmt: skip
+    assert found.notes == (
+        "1 diverged trial counted as the worst possible value",
+        "2 collapsed trials counted as the worst possible value",
+    )
+    some = said(trials(["collapsed", 3.0, 4.0], optimizer="rprop"), trials([1.0, 2.0, 3.0], optimizer="adam"))
+    assert (some.word, some.basis) == ("direction only", "3 seeds, some collapsed: no interval; adam below rprop")
+
+
+def test_a_collapsed_cell_is_not_chosen_however_good_its_number() -> None:
+    grid = (cell("adam", 0.1, 1.0), cell("rprop", 0.3, 11.0), cell("rprop", 0.4, "collapsed"))
+    found = said(*grid, cell("rprop", 0.5, "diverged"), select=SELECT)
+    assert found.basis.endswith("adam below rprop: −10")
+    assert found.notes[1:] == ("1 diverged cell could not be chosen", "1 collapsed cell could not be chosen")
+    gone = said(cell("adam", 0.1, 1.0), cell("rprop", 0.3, "collapsed"), select=SELECT)
+    assert gone.basis == "every cell of the grid collapsed, so there is nothing to select"
+
+
 def test_a_selection_from_an_incomplete_grid_is_not_judged() -> None:
     found = said(
         cell("adam", 0.1, 5.0), cell("adam", 0.2, 1.0),

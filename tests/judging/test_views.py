@@ -130,6 +130,7 @@ def test_pooling_drops_duplicates_of_settings_and_seed(tmp_path: Path) -> None:
         ({"values": ["diverged"]}, {"values": [2.0], "stale": True}, "b"),  # finished before anything
         ({"values": ["missing"]}, {"values": ["diverged"]}, "b"),
         ({"values": ["failed"]}, {"values": ["diverged"], "stale": True}, "b"),
+        ({"values": ["failed"]}, {"values": ["collapsed"], "stale": True}, "b"),
         ({"values": ["diverged"]}, {"values": ["failed"]}, "a"),
         ({"values": [1.0], "stale": True}, {"values": [2.0]}, "b"),  # then the unchanged
         ({"values": [1.0]}, {"values": [2.0], "stale": True}, "a"),
@@ -344,6 +345,19 @@ def test_a_cell_with_a_seed_that_did_not_finish_cannot_win() -> None:
     assert found.ties == () and found.spread == 1.0
 
 
+def test_a_collapsed_cell_cannot_win_and_counts_beside_the_diverged_ones() -> None:
+    (found,) = chosen(
+        trials(["collapsed", "collapsed"], lr=0.1),
+        trials([2.0, "collapsed"], lr=0.01),
+        trials(["collapsed", "diverged"], lr=0.001),
+        trials([9.0, 9.5], lr=0.0001),
+    )
+    assert found.winner is not None and found.winner.get("lr") == 0.0001
+    assert [c.get("lr") for c in found.collapsed] == [0.1, 0.01]
+    assert [c.get("lr") for c in found.diverged] == [0.001]
+    assert found.lost == {"diverged": 1, "collapsed": 2} and found.incomplete == () and found.spread == 1.0
+
+
 def test_where_no_cell_finished_there_is_no_winner() -> None:
     (found,) = chosen(trials(["diverged"], lr=0.1), trials(["failed"], lr=0.01))
     assert (found.winner, found.seeds, found.ties) == (None, 0, ())
@@ -455,9 +469,10 @@ def test_a_cell_in_words_by_the_labels_of_the_paper_and_without_what_it_lacks() 
 
 
 def test_states_are_told_in_the_order_of_a_report() -> None:
-    mixed = trials(["missing", 1.0, "running", "failed", "diverged", 1.0, "pruned", "lost"], lr=0.1)
+    mixed = trials(["missing", 1.0, "running", "failed", "collapsed", "diverged", 1.0, "pruned", "lost"], lr=0.1)
     assert list(views.states(mixed).items()) == [
-        ("finished", 2), ("diverged", 1), ("failed", 1), ("running", 1), ("missing", 1), ("lost", 1), ("pruned", 1),
+        ("finished", 2), ("diverged", 1), ("collapsed", 1), ("failed", 1), ("running", 1), ("missing", 1), ("lost", 1),
+        ("pruned", 1),
     ]  # fmt: skip
     assert views.states([]) == {}
 
@@ -475,6 +490,7 @@ def test_states_in_a_sentence() -> None:
         ("diverged", "loss/total is inf at step 41", "diverged at step 41"),
         ("diverged", "loss/total is inf", "diverged (loss/total is inf)"),
         ("diverged", "", "diverged"),
+        ("collapsed", "a constant picture", "collapsed: a constant picture"),
         ("failed", "disk full", "failed: disk full"),
         ("failed", "", "failed: no reason was recorded"),
         ("missing", "", "not run"),

@@ -28,6 +28,7 @@ LEVEL = {
     "nadam": 25,
 }
 BEST = {"adagrad": 0.01, "adadelta": 0.1, "rprop": 1e-4}
+FLAT = "every output is a constant picture"
 BASE = pd.Timestamp("2026-01-03 10:00", tz="UTC")
 
 
@@ -126,7 +127,7 @@ def results(
     for row in rows(suite, scale):
         row |= measured(row, noise)
         row |= change(row) or {}
-        if row["state"] != "finished":
+        if row["state"] not in ("finished", "collapsed"):
             row |= {name: math.nan for name in row if "/" in name}
         if row["state"] == "missing":
             row |= {"run_id": "", "started": pd.NaT, "ended": pd.NaT, "seconds": math.nan}
@@ -174,6 +175,10 @@ def troubled(row: dict[str, Any]) -> Mapping[str, Any] | None:
         return {"state": "missing"}
     if hit(row, experiment="defaults", optimizer="adadelta", seed=1):
         return {"state": "diverged", "reason": "loss/total is inf at step 7"}
+    if hit(row, experiment="grid", optimizer="adagrad", lr=0.1, batch_size=1):
+        return {"state": "collapsed", "reason": FLAT}
+    if hit(row, experiment="defaults", optimizer="adamax", seed=2):
+        return {"state": "collapsed", "reason": FLAT, "loss/total": 2.4184e8}
     if hit(row, experiment="depth", depth=4, nonlinearity="relu"):
         return {"stale": True}
     return None

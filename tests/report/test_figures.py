@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
-from report_sample import hit, results, suite_with, troubled
+from report_sample import FLAT, hit, results, suite_with, troubled
 
 from retable.bench.judging import views
 from retable.bench.judging.views import ReportError
@@ -122,6 +122,51 @@ def test_a_diverged_run_does_not_stretch_the_axis(tmp_path: Path) -> None:
     figure = drawn(tmp_path, "figure2", change=lambda row: gone if hit(row, optimizer="adam", lr=0.001) else None)
     assert figure.gaps == ("diverged at step 9: adam",)
     assert "a cross marks where a run diverged" in figure.reading
+
+
+@pytest.mark.parametrize(
+    ("name", "tiles"),
+    [
+        ("figure1", ["Adam (collapsed)"]),
+        ("figure6", [f"adam, lr {lr} (collapsed)" for lr in ("0.0001", "0.001", "0.01", "0.1")]),
+    ],
+)
+def test_the_picture_of_a_collapsed_run_is_shown_with_the_word(tmp_path: Path, name: str, tiles: list[str]) -> None:
+    flat = {"state": "collapsed", "reason": FLAT}
+    figure = drawn(tmp_path, name, change=lambda row: flat if hit(row, optimizer="adam") else None)
+    assert [label for label, _ in figure.tiles if "collapsed" in label] == tiles and figure.gaps == ()
+
+
+def test_a_collapsed_cell_of_a_heat_map_is_the_word(tmp_path: Path) -> None:
+    flat = {"state": "collapsed", "reason": FLAT}
+    heat = schema.Heatmap(title="x", **{"from": "grid"}, kind="heatmap", metric="loss/total", x="lr", y="batch_size",
+                          where={"optimizer": "adam"})  # fmt: skip
+    suite = suite_with(figures={"figure3": heat.model_dump(by_alias=True, exclude_unset=True)})
+    figure = drawn(tmp_path, "figure3", suite=suite, change=lambda row: flat if hit(row, lr=0.1) else None)
+    assert figure.picture is not None and figure.picture.drawing is not None
+    words = [text.get_text() for text in figure.picture.drawing.axes[0].texts]
+    assert sum(word in ("collapsed", "coll.") for word in words) == 4 and len(words) == 16
+
+
+def test_the_curve_of_a_collapsed_run_is_a_line_like_any_with_the_word_in_the_legend(tmp_path: Path) -> None:
+    flat = {"state": "collapsed", "reason": FLAT}
+    figure = drawn(tmp_path, "figure2", change=lambda row: flat if hit(row, optimizer="adam", lr=0.001) else None)
+    assert figure.gaps == (f"collapsed: {FLAT}: adam",) and "cross" not in figure.reading
+    assert figure.picture is not None and figure.picture.drawing is not None
+    (legend,) = figure.picture.drawing.legends
+    assert "adam\ncollapsed" in [words.get_text() for words in legend.get_texts()]
+    assert figure.chart is not None and "adam" in [line["label"] for line in figure.chart["panels"][0]["lines"]]
+
+
+def test_no_mean_counts_a_collapsed_seed_beside_finished_ones() -> None:
+    (pen,) = style.pens(1)
+    series = [(np.arange(3.0), np.full(3, level)) for level in (1.0, 3.0, 100.0)]
+    some = plots.Curve("a", pen, series, ["finished", "finished", "collapsed"])
+    found = plots.middle(some, False, 1)
+    assert found is not None and found[1].tolist() == [2.0, 2.0, 2.0]
+    alone = plots.middle(plots.Curve("a", pen, series[2:], ["collapsed"]), False, 1)
+    assert alone is not None and alone[1].tolist() == [100.0] * 3
+    assert plots.middle(plots.Curve("a", pen, series[2:], ["diverged"]), False, 1) is None
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=3000))

@@ -64,6 +64,7 @@ def test_everything_that_went_wrong_is_listed(written: Path) -> None:
         text = (written / name).read_text()
         for words in (
             "diverged at step 41",
+            "collapsed: every output is a constant picture",
             "RuntimeError: out of memory",
             "stale: its code has changed since",
             "not run",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_sample import hit, results, sample_suite, suite_with, troubled
+from report_sample import FLAT, hit, results, sample_suite, suite_with, troubled
 
 from retable.bench.judging import views
 from retable.bench.judging.views import ReportError
@@ -61,6 +61,11 @@ def test_seeds_are_averaged_with_their_spread(tmp_path: Path) -> None:
     ("what", "state", "note"),
     [
         ({"state": "diverged", "reason": "loss is nan at step 40"}, "diverged", "diverged at step 40"),
+        (
+            {"state": "collapsed", "reason": "a constant picture", "loss/total": 2.418416e8},
+            "collapsed",
+            "collapsed: a constant picture (2.418·10⁸)",
+        ),
         ({"state": "failed", "reason": "disk full"}, "failed", "failed: disk full"),
         ({"state": "missing"}, "not run", "not run"),
     ],
@@ -77,6 +82,18 @@ def test_a_mean_over_some_of_the_seeds_is_marked(tmp_path: Path) -> None:
     entry = built(tmp_path, "table2", change=troubled).entries["adadelta"]["loss"]
     assert (entry.state, entry.n) == ("partial", 2)
     assert entry.note == "mean of 2 of 3 seeds; 1 diverged at step 7"
+    entry = built(tmp_path, "table2", change=troubled).entries["adamax"]["loss"]
+    assert (entry.state, entry.n) == ("partial", 2) and (entry.measured or 0) < 1e8
+    assert entry.note == f"mean of 2 of 3 seeds; 1 collapsed: {FLAT} (2.418·10⁸)"
+
+
+def test_a_collapsed_cell_is_the_word_with_its_number_in_a_footnote(tmp_path: Path) -> None:
+    gone = {"state": "collapsed", "reason": FLAT, "loss/total": 2.4184e8}
+    table = built(tmp_path, "table2", change=lambda row: gone if hit(row, optimizer="rprop") else None)
+    laid = layout.lay_out(table)
+    side = dict(laid.rows)["rprop"][0]
+    assert (side.text, side.state, side.number) == ("collapsed", "collapsed", None)
+    assert dict(laid.footnotes)[side.marks[0][0]] == f"collapsed: {FLAT} (2.418·10⁸)"
 
 
 def test_stale_cells_are_marked(tmp_path: Path) -> None:
@@ -111,6 +128,7 @@ def test_a_selection_tells_ties_spread_and_losses(tmp_path: Path) -> None:
     assert lines["AdaMax"][-1] == "1 not run of 16"
     assert lines["Adam"][-1] == "1 diverged of 16"
     assert lines["RProp"][-1] == "none of 16"
+    assert lines["AdaGrad"][-1] == "1 collapsed of 16"
     assert lines["RProp"][3].startswith("×2.")
     assert lines["AdaDelta"][2] == "lr 0.1, batch_size 2"
     assert layout.selection(built(tmp_path, "table2")) is None
@@ -164,6 +182,12 @@ def test_a_selection_without_a_winner_says_so(tmp_path: Path) -> None:
         "diverged",
         "all 16 cells diverged",
     )
+    flat = {"state": "collapsed", "reason": FLAT}
+    table = built(tmp_path, change=lambda row: flat if hit(row, experiment="grid", optimizer="adam") else None)
+    assert (table.entries["adam"]["loss"].state, table.entries["adam"]["loss"].note) == (
+        "collapsed",
+        "all 16 cells collapsed",
+    )
 
 
 def test_nothing_run_gives_a_table_of_published_values(tmp_path: Path) -> None:
@@ -182,7 +206,8 @@ def test_csv_holds_every_value_unrounded_and_every_trial(tmp_path: Path) -> None
     assert float(row["measured"]) == made.tables[0].entries["rprop"]["loss"].measured
     trials = list(csv.DictReader(io.StringIO(csv_form.trials(made))))
     assert len(trials) == 128 + 24 + 24
-    assert {t["state"] for t in trials} == {"finished", "diverged", "failed", "missing"}
+    assert {t["state"] for t in trials} == {"finished", "diverged", "collapsed", "failed", "missing"}
+    assert all(float(t["loss/total"]) for t in trials if t["state"] == "collapsed")
 
 
 def test_latex_is_balanced_booktabs_without_raw_unicode(tmp_path: Path) -> None:

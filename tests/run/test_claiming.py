@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -151,6 +152,23 @@ def test_a_result_that_optuna_never_heard_of_is_told_late_and_not_run_again(
     (claimed, done) = serve_one(worker, queue)
     assert isinstance(claimed, events.Claimed) and done == events.Done(trial.id, "finished")
     assert len(runs(worker)) == 1 and queue.latest[trial.id].value == first_time.value
+
+
+def test_a_collapsed_trial_keeps_what_it_measured_and_optuna_sees_the_worst(
+    toy: loader.SuiteFile, worker: Worker, enqueued: Enqueued
+) -> None:
+    trial = first(toy, collapsed="all the same")
+    queue = enqueued(trial)
+    done = serve_one(worker, queue)[-1]
+    assert isinstance(done, events.Done)
+    assert (done.outcome, done.value, done.reason) == ("collapsed", None, "all the same")
+    assert states(queue) == [TrialState.COMPLETE] and queue.latest[trial.id].value == math.inf
+    (run,) = runs(worker)
+    assert (run.status, run.tags["retable.outcome"]) == ("FINISHED", "collapsed")
+    assert reading.metrics(worker.orders.tracking, [run.id])[run.id]["loss/final"] < 1
+    queue.enqueue(trial, again=True)  # as if Optuna had never heard of it
+    assert serve_one(worker, queue)[-1] == events.Done(trial.id, "collapsed", reason="all the same")
+    assert queue.latest[trial.id].value == math.inf
 
 
 @pytest.mark.parametrize("mixed", [False, True])

@@ -33,6 +33,7 @@ def test_a_log_begins_with_what_is_to_do() -> None:
         (events.Done("a", "finished elsewhere", 2.0), "finished elsewhere in 2"),
         (events.Done("a", "pruned", value=1.0), "pruned value=1 in 0"),
         (events.Done("a", "diverged", 2.0, None, "loss", "loss is nan at step 3"), "diverged: loss is nan at step 3"),
+        (events.Done("a", "collapsed", 2.0, None, "loss", "a constant picture"), "collapsed: a constant picture"),
         (events.Failed("a", "ValueError: no"), "FAILED: ValueError: no"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,

@@ -76,6 +76,27 @@ def test_a_diverging_trial_is_a_result_with_its_step(project: Path, bench: Bench
     assert bench("status", "toy", "--json").json[0]["experiments"][0]["diverged"] == 1
 
 
+def test_a_collapsed_trial_is_a_result_that_is_shown_and_held_but_never_chosen(project: Path, bench: Bench) -> None:
+    where = ("--where", "experiment=grid,method=plain,seed=0,lr=0.1|0.01")
+    ran = bench(*RUN, *where, "--set", "collapsed=all the same")
+    assert ran.code == 0, ran.err
+    assert ran.err.count(": collapsed: all the same") == 2
+    done = finished(project)
+    assert set(statuses(project)) == {"FINISHED"} and len(done) == 2
+    grid = ("--set", "collapsed=all the same")
+    assert bench("status", "toy", *grid, "--json").json[0]["experiments"][0]["collapsed"] == 2
+    again = bench(*RUN, *where, *grid)
+    assert "0 trials to run, 2 done already" in again.err
+
+    path = project / "baseline.json"
+    assert bench("check", "toy", *where, *grid, "--baseline", str(path), "--update").code == 0
+    held = bench("check", "toy", *where, *grid, "--baseline", str(path))
+    assert held.code == 0 and "loss/final" in path.read_text() and "collapsed" in path.read_text()
+    assert bench("report", "toy", *grid).code == 0
+    text = (project / "reports" / "toy" / "quick.md").read_text()
+    assert "collapsed: all the same" in text and "figure1" in text
+
+
 def test_a_worker_killed_in_every_trial_is_given_up_after_some_tries(project: Path, bench: Bench) -> None:
     ran = bench(*RUN, "--where", "experiment=grid,method=plain,seed=0,lr=0.1", "--set", "kill_at=3")
     assert ran.code == 3

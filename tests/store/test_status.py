@@ -71,7 +71,7 @@ def test_a_run_whose_process_is_gone_does_not_run(dead: str) -> None:
     assert told(run("a", "RUNNING")) == ("running", False, "a")  # nobody knows whose
 
 
-@pytest.mark.parametrize("outcome", ["finished", "diverged", "pruned"])
+@pytest.mark.parametrize("outcome", ["finished", "diverged", "collapsed", "pruned"])
 def test_an_outcome_is_the_state_of_what_is_done(outcome: str) -> None:
     found = status._status([run("a", "FINISHED", outcome=outcome, reason="at step 7")], "now", True)
     assert (found.state, found.reason, found.done) == (outcome, "at step 7", True)

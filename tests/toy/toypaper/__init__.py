@@ -12,6 +12,7 @@ class Descent(Settings):
     pause: float = 0.0
     fail_at: int = -1
     kill_at: int = -1
+    collapsed: str = ""
 
 
 class Idle(Settings):

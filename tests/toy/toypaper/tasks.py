@@ -39,7 +39,8 @@ class DescentTask:
         with torch.no_grad():
             final = float(loss(self.x))
         x = self.x.detach()
-        return Evaluation({"loss/final": final}, {"picture": picture}, {"end": {"x": x.numpy()}}, {"x": x})
+        arrays = {"end": {"x": x.numpy()}}
+        return Evaluation({"loss/final": final}, {"picture": picture}, arrays, {"x": x}, self.settings.collapsed)
 
     def state_dict(self):
         return {"x": self.x.detach(), "velocity": self.velocity}
