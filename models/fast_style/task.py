@@ -28,6 +28,9 @@ LAST_STEPS = 20
 TIMED_STEPS = 200
 """`time/optimizer` is a median over at most the last so many steps."""
 
+FLAT = 1.0
+"""Grey levels, of 0 to 255: a network whose outputs vary by less has collapsed. Set before any run was looked at."""
+
 EVALUATION_BATCH = 8
 """Images per pass when the held-out loss is measured; the result does not depend on the trial's batch size."""
 
@@ -91,8 +94,11 @@ class FastStyleTask:
 
     def losses(self, x_B3HW: Tensor, target_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Equation 2.5 for y = f_W(x): total, weighted content and weighted style loss, float32 scalars."""
+        return self._losses_of(self._stylise(x_B3HW), target_BCHW)
+
+    def _losses_of(self, y_B3HW: Tensor, target_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         s = self.settings
-        features = self.vgg(self._stylise(x_B3HW))
+        features = self.vgg(y_B3HW)
         content = s.content_weight * content_loss(features[data.CONTENT_LAYER], target_BCHW)
         style = s.style_weight * style_loss(features, self.grams, s.style_reduction)
         return content + style, content, style
@@ -115,12 +121,13 @@ class FastStyleTask:
         photo = data.resized(photos.load(s.preview), s.preview_size)
         self.net.eval()
         with torch.no_grad():
-            metrics["loss/held_out"] = self._held_out_loss()
+            metrics["loss/held_out"], y_N3HW = self._held_out()
             stylised_13HW = self._stylise(data.as_tensor(photo[None], self.device))
         self.net.train()
         stylised = stylised_13HW[0].permute(1, 2, 0).nan_to_num(0.0).clamp(0, 255).round().byte().cpu().numpy()
         images = {"stylised": stylised, "content": photo, "style": styles.load(s.style, s.style_size)}
-        return Evaluation(metrics=metrics, images=images, model={"network": self.net.state_dict()})
+        model = {"network": self.net.state_dict()}
+        return Evaluation(metrics=metrics, images=images, model=model, collapsed=flatness(y_N3HW))
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -150,14 +157,30 @@ class FastStyleTask:
         self.optimizer.step()
         self.optimizer_ms.append(stop())
 
-    def _held_out_loss(self) -> float:
+    def _held_out(self) -> tuple[float, Tensor]:
+        """The mean loss of the held-out images, and what the network makes of them, in main memory."""
         s = self.settings
         images = data.held_out_images(s.data, s.size, s.held_out)
-        total = 0.0
+        total, outputs = 0.0, []
         for start in range(0, len(images), EVALUATION_BATCH):
             x_B3HW = data.as_tensor(images[start : start + EVALUATION_BATCH], self.device)
-            total += float(self.losses(x_B3HW, data.content_target(self.vgg, x_B3HW))[0]) * len(x_B3HW)
-        return total / len(images)
+            y_B3HW = self._stylise(x_B3HW)
+            total += float(self._losses_of(y_B3HW, data.content_target(self.vgg, x_B3HW))[0]) * len(x_B3HW)
+            outputs.append(y_B3HW.cpu())
+        return total / len(images), torch.cat(outputs)
+
+
+def flatness(y_N3HW: Tensor) -> str:
+    """Why a network with these outputs has collapsed, or an empty text: its pictures are constant, or all the same.
+
+    Constant: the standard deviation over the pixels of a channel, mean over channels and images, is below `FLAT`.
+    The same: that over several images at one pixel, mean over pixels and channels, is.
+    """
+    if float(y_N3HW.std((2, 3), correction=0).mean()) < FLAT:
+        return "every output is a constant picture"
+    if len(y_N3HW) > 1 and float(y_N3HW.std(0, correction=0).mean()) < FLAT:
+        return "the output is the same picture for every input"
+    return ""
 
 
 def _stopwatch(device: str) -> Callable[[], Callable[[], float]]:

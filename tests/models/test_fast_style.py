@@ -23,7 +23,7 @@ from retable.bench.task import Context, Evaluation, find_task, load
 from retable.models.fast_style import FastStyle, Reconstruction, data
 from retable.models.fast_style.network import InstanceNorm, TransformNet
 from retable.models.fast_style.reconstruction import ReconstructionTask
-from retable.models.fast_style.task import FastStyleTask, initial_network
+from retable.models.fast_style.task import FastStyleTask, flatness, initial_network
 
 TINY: dict[str, Any] = {
     "size": 32, "images": 8, "batch_size": 2, "epochs": 2, "width": 2, "style_size": 32, "style_weight": 1e8,
@@ -270,6 +270,40 @@ def test_the_preview_is_the_photograph_in_other_clothes(
     assert images["stylised"].shape == images["content"].shape == (40, 64, 3)
     assert all(image.dtype == np.uint8 for image in images.values())
     assert images["stylised"].std() > 5
+
+
+def test_a_network_of_zeros_has_collapsed_and_a_trained_or_fresh_one_has_not(
+    finished: tuple[FastStyleTask, list[float], Evaluation],
+) -> None:
+    assert finished[2].collapsed == task().evaluate().collapsed == ""
+    dead = task()
+    with torch.no_grad():
+        for parameter in dead.net.parameters():
+            parameter.zero_()
+    found = dead.evaluate()
+    assert found.collapsed == "every output is a constant picture"
+    assert math.isfinite(found.metrics["loss/held_out"]) and len(np.unique(found.images["stylised"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        ("coloured", "every output is a constant picture"),
+        ("noisy", "every output is a constant picture"),
+        ("equal", "the output is the same picture for every input"),
+        ("one", ""),
+        ("lively", ""),
+        ("nan", ""),
+    ],
+)
+def test_outputs_that_tell_nothing_of_their_input_are_flat(outputs: str, said: str) -> None:
+    noise = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    colours = torch.tensor([250.0, 10.0, 90.0])[:, None, None].expand(3, 3, 8, 8)
+    made = {
+        "coloured": colours, "noisy": colours + 3 * noise, "equal": 255 * noise[:1].expand(3, 3, 8, 8) + noise,
+        "one": 255 * noise[:1], "lively": 255 * noise, "nan": torch.full((3, 3, 8, 8), math.nan),
+    }  # fmt: skip
+    assert flatness(made[outputs]) == said
 
 
 def test_evaluation_changes_nothing() -> None:
