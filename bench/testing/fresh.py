@@ -26,7 +26,7 @@ _LOOK = """
 import json, sys, traceback
 paths, heavy, network, ours, given = json.loads(sys.argv[1])
 sys.path[:] = paths
-pulled, asked = [], []
+pulled, asked = {}, []
 
 def place(end):
     return f"{end.filename}:{end.lineno}"
@@ -36,9 +36,9 @@ def files():
 
 class Watch:
     def find_spec(self, name, path=None, target=None):
-        if name in heavy and not pulled:
+        if name in heavy and name not in pulled:
             ends = files() or [None]
-            pulled.append([name, *dict.fromkeys(place(end) for end in (ends[0], ends[-1]) if end)])
+            pulled[name] = list(dict.fromkeys(place(end) for end in (ends[0], ends[-1]) if end))
 
 def watch(event, arguments):
     if event in network:
@@ -51,7 +51,9 @@ def look(given):
 """
 
 _TELL = """
-print(json.dumps([look(given), pulled[:1], asked[:1]]))
+result = look(given)
+imported = [[name, *places] for name, places in pulled.items() if name in sys.modules]  # others were but looked for
+print(json.dumps([result, imported[:1], asked[:1]]))
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -97,10 +98,12 @@ def test_data_that_ships_conforms(name: str) -> None:
 
 
 @pytest.mark.parametrize("paper", ["toy", "sixth_paper"])
-def test_pytest_tries_all_that_a_project_brings(paper: str) -> None:
+def test_pytest_tries_all_that_a_project_brings(paper: str, tmp_path: Path) -> None:
     """As a third party runs it, in a folder with suites."""
+    project = tmp_path / paper
+    shutil.copytree(ROOT / "tests" / paper, project, ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--pyargs", "retable.bench.testing"]
-    ran = subprocess.run(command, cwd=ROOT / "tests" / paper, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout[-3000:]
     tried = {"toy": ["descent", "descent from descent", "idle", "shared"], "sixth_paper": ["denoise"]}[paper]
     assert [
