@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from retable.bench import data
-from retable.bench.suite import resolve
+from retable.bench.suite import plan, resolve
 from retable.bench.suite.schema import (
     Agrees,
     Claim,
@@ -68,6 +68,11 @@ def problems(suite: Suite) -> Iterator[Problem]:
     yield from found
     if found:
         return  # what follows would only repeat them
+    for scale in suite.scales:
+        refused = plan.too_many(suite, scale, specs)
+        if refused:
+            yield Problem(("experiments", refused[0]), refused[1], at_key=True)
+            return
     values: dict[str, dict[str, list[Any]]] = {}
     for name, spec in specs.items():
         yield from _settings_values(suite, name, spec, values.setdefault(name, {}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,10 @@ from retable.bench.suite import resolve, yaml12
 from retable.bench.suite.schema import Experiment, Suite, View
 from retable.bench.suite.values import canonical, glob, matches, same, text
 from retable.bench.task import TaskSpec, did_you_mean, find_task
+
+MAX_TRIALS = 200_000
+"""A suite has at most so many at a scale, unless RETABLE_MAX_TRIALS says otherwise: ten million would fill the memory,
+and are mostly a slip of the pen."""
 
 
 class PlanError(RetableError, ValueError):
@@ -86,6 +91,9 @@ def trials(
     for key in overrides or {}:
         if key not in known:
             raise PlanError(f"--set: unknown setting '{key}'{did_you_mean(key, sorted(known))}")
+    refused = too_many(suite, scale, specs, overrides, seeds)
+    if refused:
+        raise PlanError(f"{refused[0]}: {refused[1]}")
     versions: dict[str, str] = {}
     planned: dict[str, list[Trial]] = {}
     for name in _ordered(suite):
@@ -93,9 +101,42 @@ def trials(
             planned[name] = list(_of_experiment(suite, scale, name, specs[name], overrides, seeds, planned, versions))
     found = [trial for batch in planned.values() for trial in batch]
     if len({t.id for t in found}) < len(found):
-        twice = next(t for i, t in enumerate(found) if t.id in {u.id for u in found[:i]})
+        first: dict[str, Trial] = {}
+        twice = next(t for t in found if first.setdefault(t.id, t) is not t)
         raise PlanError(f"experiment '{twice.experiment}' lists the same trial twice: {twice.name}")
     return found
+
+
+def too_many(
+    suite: Suite,
+    scale: str,
+    specs: Mapping[str, TaskSpec],
+    overrides: Mapping[str, Any] | None = None,
+    seeds: int | None = None,
+) -> tuple[str, str] | None:
+    """The experiment with most trials, and what is wrong, where the suite has more at this scale than anybody means.
+
+    They are counted, not made. Raises `PlanError` for a RETABLE_MAX_TRIALS that is no number.
+    """
+    given = os.environ.get("RETABLE_MAX_TRIALS", str(MAX_TRIALS))
+    if not re.fullmatch(r"[0-9]{1,100}", given):
+        raise PlanError(
+            f"RETABLE_MAX_TRIALS is '{given}'; it is the most trials that a suite may have, as {MAX_TRIALS}"
+        )
+    counts = {
+        name: resolve.count(suite, scale, name, specs[name], overrides, seeds)
+        for name, experiment in suite.experiments.items()
+        if scale not in experiment.not_at
+    }
+    total = sum(counts.values())
+    if total <= int(given):
+        return None
+    most = max(counts, key=lambda name: counts[name])
+    every = "" if counts[most] == total else f" of {total:,} of the suite"
+    return most, (
+        f"{counts[most]:,} trials at scale '{scale}'{every}, and at most {int(given):,} are planned; "
+        f"shorten its lists or seeds, or allow them: RETABLE_MAX_TRIALS={total}"
+    )
 
 
 def _ordered(suite: Suite) -> list[str]:

@@ -7,6 +7,7 @@ Later layers win: the suite's settings, the experiment's, the scale's, the exper
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,8 +30,28 @@ class Combination:
 
 def seeds(experiment: Experiment, scale: str, count: int | None = None) -> list[int]:
     """The seeds of an experiment at a scale; `count` (from the command line) overrides with 0 .. count-1."""
-    declared = count if count is not None else experiment.seeds_at.get(scale, experiment.seeds)
+    declared = _declared_seeds(experiment, scale, count)
     return list(range(declared)) if isinstance(declared, int) else list(declared)
+
+
+def _declared_seeds(experiment: Experiment, scale: str, count: int | None) -> list[int] | int:
+    return count if count is not None else experiment.seeds_at.get(scale, experiment.seeds)
+
+
+def count(
+    suite: Suite,
+    scale: str,
+    name: str,
+    spec: TaskSpec,
+    overrides: Mapping[str, Any] | None = None,
+    seeds: int | None = None,
+) -> int:
+    """How many trials experiment `name` has at a scale. None of them is made: there may be very many."""
+    experiment = suite.experiments[name]
+    declared = _declared_seeds(experiment, scale, seeds)
+    each = max(declared, 0) if isinstance(declared, int) else len(declared)
+    slots = experiment.search.trials if experiment.search else 1
+    return each * slots * sum(grid.size for grid in _grids(suite, scale, name, spec, overrides))
 
 
 def first_of_space(experiment: Experiment) -> dict[str, Any]:
@@ -39,10 +60,39 @@ def first_of_space(experiment: Experiment) -> dict[str, Any]:
     return {k: s[0] if isinstance(s, list) else (int(s.low) if s.integer else s.low) for k, s in space.items()}
 
 
+@dataclass(frozen=True)
+class _Grid:
+    """The settings of one explicit cell (`cell`; None where the experiment has none), lists and all."""
+
+    cell: str | None
+    merged: dict[str, tuple[Any, Path_]]
+    own: set[str]
+
+    @property
+    def lists(self) -> list[str]:
+        return [key for key, (value, _) in self.merged.items() if isinstance(value, list)]
+
+    @property
+    def size(self) -> int:
+        return math.prod(len(self.merged[key][0]) for key in self.lists)
+
+
 def combinations(
     suite: Suite, scale: str, name: str, spec: TaskSpec, overrides: Mapping[str, Any] | None = None
 ) -> Iterator[Combination]:
     """Every cell of experiment `name`, in the order the YAML lists them."""
+    for grid in _grids(suite, scale, name, spec, overrides):
+        merged, lists = grid.merged, grid.lists
+        for choice in itertools.product(*(range(len(merged[key][0])) for key in lists)):
+            at = dict(zip(lists, choice, strict=True))
+            settings = {k: v[at[k]] if k in at else v for k, (v, _) in merged.items()}
+            origin = {k: (*path, at[k]) if k in at else path for k, (_, path) in merged.items()}
+            several = {k: settings[k] for k in settings if k in grid.own or (k in at and len(merged[k][0]) > 1)}
+            varied = {**({"cell": grid.cell} if grid.cell is not None else {}), **several}
+            yield Combination(settings, varied, origin)
+
+
+def _grids(suite: Suite, scale: str, name: str, spec: TaskSpec, overrides: Mapping[str, Any] | None) -> Iterator[_Grid]:
     experiment = suite.experiments[name]
     known = set(spec.settings.model_fields)
     searched = set(experiment.search.space) if experiment.search else set()
@@ -58,15 +108,7 @@ def combinations(
     forced = {k: (v, OVERRIDE) for k, v in (overrides or {}).items() if k in known}
     in_cells = {key for _, own in cells for key in own}
     for cell, own in cells:
-        merged = {k: v for k, v in {**shared, **own, **forced}.items() if k not in searched}
-        grid = [key for key, (value, _) in merged.items() if isinstance(value, list)]
-        for choice in itertools.product(*(range(len(merged[key][0])) for key in grid)):
-            at = dict(zip(grid, choice, strict=True))
-            settings = {k: v[at[k]] if k in at else v for k, (v, _) in merged.items()}
-            origin = {k: (*path, at[k]) if k in at else path for k, (_, path) in merged.items()}
-            several = {k: settings[k] for k in settings if k in in_cells or (k in at and len(merged[k][0]) > 1)}
-            varied = {**({"cell": cell} if cell is not None else {}), **several}
-            yield Combination(settings, varied, origin)
+        yield _Grid(cell, {k: v for k, v in {**shared, **own, **forced}.items() if k not in searched}, in_cells)
 
 
 def _layers(suite: Suite, scale: str, name: str) -> list[tuple[Path_, Constants]]:

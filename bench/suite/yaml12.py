@@ -71,11 +71,16 @@ class Document:
         return Mark(1, 1)
 
 
+LONGEST = 100
+"""Digits of a whole number; what has more is read as a real number, infinite mostly, and refused in its place. Python
+refuses to read or to print some thousands of digits."""
+
+
 def scalar(text: str) -> Any:
     """The value of a plain (unquoted) word by YAML 1.2's core schema."""
     if text in _WORDS:
         return _WORDS[text]
-    if _INT.fullmatch(text):
+    if _INT.fullmatch(text) and len(text) <= LONGEST:
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
     if _FLOAT.fullmatch(text):
         return float(text)

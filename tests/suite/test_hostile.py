@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from running import Ran
 
-from retable.bench.suite import loader, yaml12
+from retable.bench.suite import loader, plan, yaml12
 from retable.bench.task import legal_metric
 
 
@@ -93,3 +95,79 @@ def test_a_setting_that_would_overwrite_a_results_own_column_is_refused(project:
     (project / "toypaper").rename(project / f"paperwith{word}")
     said = refused(project, "packages: toypaper", f"packages: paperwith{word}")
     assert f"has a setting '{word}', which is a word for results: call it otherwise" in said
+
+
+TUNED = "      lr: {value: 0.05, source: section 3}\n"
+MANY = f"{{value: {list(range(100))}, source: guessed}}"
+WIDE = f"      lr: {{value: {list(range(1, 11))}, source: guessed}}\n" + "".join(
+    f"      {setting}: {MANY}\n" for setting in ("pause", "fail_at", "kill_at")
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            TUNED,
+            WIDE,
+            "28:3: experiments.tune: 10,000,000 trials at scale 'quick' of 10,000,016 of the suite, and at most 200,000"
+            " are planned; shorten its lists or seeds, or allow them: RETABLE_MAX_TRIALS=10000016",
+        ),
+        ("seeds: 2", "seeds: 1000000000", "experiments.grid: 8,000,000,000 trials at scale 'quick' of 8,000,000,001 "),
+        ("seeds: 2", f"seeds: {'9' * 99}", "RETABLE_MAX_TRIALS=7999"),
+        ("seeds: 2", f"seeds: {'9' * 5000}", "experiments.grid.seeds: "),
+        (
+            "seeds: 2",
+            "seeds_at: {quick: 1, big: 2, long: 1000000}",
+            "experiments.grid: 8,000,000 trials at scale 'long'",
+        ),
+    ],
+    ids=["grid", "seeds", "digits", "more digits", "another scale"],
+)
+def test_more_trials_than_anybody_means_are_counted_and_not_made(project: Path, old: str, new: str, said: str) -> None:
+    assert said in refused(project, old, new)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("list", "toy"), ("plan", "toy"), ("run", "toy"), ("plan", "toy", "--scale", "big"), ("list",)],
+    ids=" ".join,
+)
+def test_every_command_says_so(project: Path, bench: Callable[..., Ran], args: tuple[str, ...]) -> None:
+    file = project / "suites" / "toy.yaml"
+    file.write_text(file.read_text().replace("seeds: 2", "seeds: 1000000000"))
+    ran = bench(*args)
+    assert ran.code == 2
+    assert "experiments.grid: 8,000,000,000 trials" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_seeds_and_settings_of_the_command_line_count_too(project: Path) -> None:
+    toy = loader.load("toy").suite
+    with pytest.raises(plan.PlanError, match=r"^grid: 1,000,000 trials at scale 'quick' of 1,500,000 of the suite, "):
+        plan.trials(toy, "quick", overrides={"lr": [0.1, 0.2, 0.3, 0.4]}, seeds=125_000)
+
+
+def test_the_bound_is_what_the_environment_says(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = loader.load("toy").suite
+    monkeypatch.setenv("RETABLE_MAX_TRIALS", "16")
+    with pytest.raises(plan.PlanError, match=r"^grid: 16 trials at scale 'quick' of 17 of .*RETABLE_MAX_TRIALS=17$"):
+        plan.trials(toy, "quick")
+    monkeypatch.setenv("RETABLE_MAX_TRIALS", "17")
+    assert len(plan.trials(toy, "quick")) == 17
+    monkeypatch.setenv("RETABLE_MAX_TRIALS", "many")
+    with pytest.raises(
+        plan.PlanError, match="RETABLE_MAX_TRIALS is 'many'; it is the most trials that a suite may have"
+    ):
+        plan.trials(toy, "quick")
+
+
+@pytest.mark.parametrize("scale", ["quick", "long", "big"])
+def test_as_many_are_counted_as_are_made(project: Path, monkeypatch: pytest.MonkeyPatch, scale: str) -> None:
+    toy = loader.load("toy").suite
+    made = len(plan.trials(toy, scale))
+    monkeypatch.setenv("RETABLE_MAX_TRIALS", str(made))
+    assert len(plan.trials(toy, scale)) == made
+    monkeypatch.setenv("RETABLE_MAX_TRIALS", str(made - 1))
+    with pytest.raises(plan.PlanError, match=f"RETABLE_MAX_TRIALS={made}$"):
+        plan.trials(toy, scale)
