@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param
+from mlflow.entities import Metric, Param, ViewType
 from servers import MlflowServer
 
 from retable.bench.store import reading
@@ -114,7 +114,8 @@ def test_a_run_by_its_id(filled: tuple[str, str, list[str]], tmp_path: Path) -> 
         assert [r.id for r in ours] == [run] and ours == theirs
         assert ours[0] in reading.runs(over_http, EXPERIMENTS)
     client = MlflowClient(over_http)
-    deleted = next(r.info.run_id for r in client.search_runs(["2"], run_view_type=2))
+    search = client.get_experiment_by_name("search").experiment_id
+    deleted = next(r.info.run_id for r in client.search_runs([search], run_view_type=ViewType.DELETED_ONLY))
     for wanted in ("0" * 32, "zz", "%", "_" * 32, deleted):
         assert reading.starting_with(over_http, wanted) == reading.starting_with(database, wanted) == []
     assert [r.id for r in reading.starting_with(database, ids[0][:12])] == [ids[0]]
