@@ -119,4 +119,4 @@ def test_a_run_by_its_id(filled: tuple[str, str, list[str]], tmp_path: Path) -> 
     for wanted in ("0" * 32, "zz", "%", "_" * 32, deleted):
         assert reading.starting_with(over_http, wanted) == reading.starting_with(database, wanted) == []
     assert [r.id for r in reading.starting_with(database, ids[0][:12])] == [ids[0]]
-    assert len(reading.starting_with(database, "")) == 5
+    assert set(ids) <= {r.id for r in reading.starting_with(database, "")}
