@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 from retable.bench import tables
-from retable.bench.judging.regression import Comparison
+from retable.bench.judging.regression import FAILING, Comparison
 from retable.bench.numbers import counted
 from retable.bench.report import github
 
@@ -57,12 +57,10 @@ def text(compared: Sequence[Comparison]) -> str:
 
 
 def _cells(c: Comparison) -> tuple[str, ...]:
-    if c.was is None:
-        what = c.why if c.what == "trial" else f"{c.what}: {c.why}"
-        return tuple(" ".join(printable(cell).split()) for cell in (c.kind, c.name, what, "", "", "", ""))
+    what = c.what if c.was is not None else c.why if c.what == "trial" else f"{c.what}: {c.why}"
     numbers = ["" if n is None else f"{n:.9g}" for n in (c.was, c.now)]
     numbers += ["" if n is None else f"{n:.2%}" if n >= 1e-3 else f"{n:.1e}" for n in (c.moved, c.allowed)]
-    return tuple(" ".join(printable(cell).split()) for cell in (c.kind, c.name, c.what, *numbers))
+    return tuple(" ".join(printable(cell).split()) for cell in (c.kind, c.name, what, *numbers))
 
 
 def markdown(compared: Sequence[Comparison]) -> str:
@@ -83,7 +81,7 @@ def junit(compared: Sequence[Comparison], file: str, seconds: float) -> str:
         "testsuite",
         name="bench check",
         tests=str(len(compared)),
-        failures=str(sum(c.kind in ("moved", "missing", "gone") for c in compared)),
+        failures=str(sum(c.kind in FAILING for c in compared)),
         errors=str(sum(c.kind == "failed" for c in compared)),
         skipped=str(sum(c.kind in ("new", "not held") for c in compared)),
         time=f"{seconds:.3f}",

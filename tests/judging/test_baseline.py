@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,45 @@ def test_what_no_check_could_hold_is_refused(bad: baselines.Measured, why: str) 
     assert f"refused: grid: t3: {why}" in changes.text()
 
 
+def test_an_update_says_what_it_did_to_how_many() -> None:
+    before = held(*(trial(name) for name in ("same", "moved", "old", "late")))
+    found = [trial("same"), trial("moved", 2.0), trial("old", None, "gone"), trial("late", None, "missing")]
+    _, changes = merge(before, [*found, trial("bad", math.nan), *(trial(f"n{i}") for i in range(12))])
+    assert changes.text().splitlines() == [
+        "12 added, 1 changed, 1 dropped, 1 as they were, 1 kept, not measured, 1 refused",
+        *(f"added: grid: n{i}" for i in range(10)),
+        "added: ... and 2 more",
+        "changed: grid: moved",
+        "dropped: grid: old",
+        "refused: grid: bad: loss at step 0 is nan",
+    ]
+    assert changes.held == [*(f"grid: n{i}" for i in range(12)), "grid: moved", "grid: same"]
+    assert "more" not in merge(held(), [trial(f"n{i}") for i in range(10)])[1].text()
+
+
+def test_a_number_that_is_none_keeps_the_one_that_was() -> None:
+    part = replace(trial("t0"), values={"loss at step 0": 10.0, "loss": math.nan})
+    after, changes = merge(held(trial("t0")), [part])
+    assert after == held(trial("t0")) and changes.refused == {"grid: t0": "loss is nan"} and not changes.held
+
+
+def test_an_update_on_a_third_platform_leaves_both_others() -> None:
+    three = {**HERE, "threads": "3"}
+    two = merge(held(*sixteen()), sixteen(1.1, TWO))[0]
+    after, changes = merge(two, [trial("t0", 1.2, platform=three)])
+    assert after.sections[:2] == two.sections and losses(after, 2) == {"t0": 1.2}
+    assert [(s.platform["threads"], len(s.trials)) for s in after.sections] == [("1", 16), ("2", 16), ("3", 1)]
+    assert changes.added == ["grid: t0"]
+    assert merge(two, [trial("t1", 9.0, platform=TWO)])[0].sections[0] == two.sections[0]
+
+
+def test_of_two_platforms_that_could_be_it_the_one_with_the_trial_is_updated() -> None:
+    both = merge(held(trial("a")), [trial("b", platform=TWO)])[0]
+    untold = {key: value for key, value in HERE.items() if key != "threads"}
+    after = merge(both, [trial("b", 2.0, platform=untold), trial("c", 3.0, platform=untold)])[0]
+    assert [losses(after, i) for i in (0, 1)] == [{"a": 1.0, "c": 3.0}, {"b": 2.0}]
+
+
 def test_another_outcome_is_a_change() -> None:
     _, changes = merge(held(trial("t3")), [trial("t3", 1.0, "collapsed")])
     assert changes.changed == ["grid: t3"]
@@ -99,6 +139,61 @@ def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert path.read_bytes() == again
 
 
+def test_a_file_has_a_line_for_each_number_so_that_git_shows_what_moved(tmp_path: Path) -> None:
+    path = tmp_path / "toy.json"
+    small = {"threads": "1"}
+    base = held(trial("b", 1 / 3, platform=small), trial("a", None, "diverged", platform=small))
+    baselines.write(base, path)
+    assert path.read_text() == SMALL
+
+
+SMALL = """{
+ "measured": [],
+ "platforms": [
+  {
+   "platform": {
+    "threads": "1"
+   },
+   "trials": {
+    "a": {
+     "experiment": "grid",
+     "name": "grid: a",
+     "outcome": "diverged",
+     "seed": 0,
+     "values": {},
+     "varied": {
+      "lr": 0.1
+     }
+    },
+    "b": {
+     "experiment": "grid",
+     "name": "grid: b",
+     "seed": 0,
+     "values": {
+      "loss": 0.3333333333333333,
+      "loss at step 0": 3.333333333333333
+     },
+     "varied": {
+      "lr": 0.1
+     }
+    }
+   }
+  }
+ ],
+ "scale": "quick",
+ "suite": "toy"
+}
+"""
+
+
+def test_a_number_that_is_none_is_never_written(tmp_path: Path) -> None:
+    path = tmp_path / "toy.json"
+    nan = baselines.with_measurements(held(), [Measurement({}, "today", {"grid": {"loss": math.nan}})])
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        baselines.write(nan, path)
+    assert not path.exists()
+
+
 def test_gone_trials_are_known_by_the_settings_of_today() -> None:
     planned = {m.trial.id: m.trial for m in sixteen()[1:]}
     (found,) = held(*sixteen()).gone(planned)
@@ -124,6 +219,15 @@ def test_numbers_that_are_none_are_as_far_apart_as_can_be() -> None:
     assert found.largest["grid"] == {"loss": 1.0, "loss at step 0": 1.0}
 
 
+def test_only_what_both_stores_hold_is_measured() -> None:
+    one = replace(trial("a"), values={"loss": 1.0, "mine": 1.0})
+    pairs = [(one, replace(trial("a"), values={"loss": 2.0, "theirs": 1.0})), (trial("b"), trial("b", 1.5))]
+    (found,) = baselines.measure([a for a, _ in pairs], [b for _, b in pairs], "today")
+    assert found.largest == {"grid": {"loss": 0.5, "loss at step 0": pytest.approx(1 / 3)}}
+    assert found.compared == "2 trials, today"
+    assert baselines.measure([one], [], "today") == []
+
+
 def test_a_later_measurement_of_an_experiment_counts_and_leaves_others() -> None:
     def threads(**largest: float) -> Measurement:
         return Measurement({"threads": ("1", "2")}, "today", {name: {"loss": value} for name, value in largest.items()})
@@ -140,11 +244,15 @@ def test_a_later_measurement_of_an_experiment_counts_and_leaves_others() -> None
         ("", "JSONDecodeError"),
         ("[]", "AttributeError"),
         ("{}", "KeyError"),
-        ('{"trials": {"a": {"allowed": {}}}}', "older bench"),
+        (
+            '{"trials": {"a": {"allowed": {}}}}',
+            r"\(ValueError: it was written by an older bench, which let losses move by the spread over seeds\): "
+            "delete it, and --update writes it anew$",
+        ),
         ('{"platforms": [{"platform": {}, "trials": {"a": {}}}], "measured": []}', "TypeError"),
         (
             '{"platforms": [], "measured": [{"differs": {}, "compared": "", "largest": {"a": {"b": NaN}}}]}',
-            "differ by nan",
+            "'b' was measured to differ by nan",
         ),
         (
             '{"platforms": [], "measured": [{"differs": {}, "compared": "", "largest": {"a": {"b": -1}}}]}',
@@ -159,17 +267,20 @@ def test_a_file_that_is_none_is_said_plainly(tmp_path: Path, text: str, says: st
         baselines.read(path)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, "1.0"])
-def test_a_loss_that_is_no_number_is_said_plainly(tmp_path: Path, value: object) -> None:
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [(math.nan, r"\(ValueError: 'loss' is nan\): delete it"), (math.inf, "'loss' is inf"), ("1.0", "is no baseline")],
+)
+def test_a_loss_that_is_no_number_is_said_plainly(tmp_path: Path, value: object, says: str) -> None:
     path = tmp_path / "toy.json"
     baselines.write(held(trial("t0")), path)
     body = json.loads(path.read_text())
     body["platforms"][0]["trials"]["t0"]["values"]["loss"] = value
     path.write_text(json.dumps(body))
-    with pytest.raises(GateError, match="is no baseline"):
+    with pytest.raises(GateError, match=says):
         baselines.read(path)
 
 
 def test_no_file_is_said_with_what_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(GateError, match=r"no baseline at .*--update writes one"):
+    with pytest.raises(GateError, match=r"^no baseline at .*toy\.json: bench check --update writes one$"):
         baselines.read(tmp_path / "toy.json")

@@ -13,7 +13,7 @@ from gating import HERE, TWO, held, sixteen, trial
 from retable.bench.judging import baseline as baselines
 from retable.bench.judging.measured import GateError, Measured
 from retable.bench.judging.platforms import ASSUMED, Measurement
-from retable.bench.judging.regression import Comparison, compare, exit_code
+from retable.bench.judging.regression import Comparison, Kind, compare, exit_code
 
 FILE = Path("toy.json")
 BASELINE = held(*sixteen())
@@ -156,3 +156,48 @@ def test_numbers_that_platforms_do_not_share_are_said_and_hold_nothing() -> None
     assert kinds(found) == {"not held": 2} and exit_code(found) == 4
     gone_bad = compare(base, [trial("t0", math.nan, platform=TWO)], FILE)
     assert kinds(gone_bad) == {"moved": 2}
+
+
+@pytest.mark.parametrize(("was", "now", "kind"), [(1.0, 1.25, "same"), (1.0, 1.2500001, "moved"), (4.0, 3.0, "same")])
+def test_a_loss_may_move_as_far_as_is_allowed_and_no_further(was: float, now: float, kind: str) -> None:
+    measured = Measurement({"threads": ("1", "2")}, "1 trial", {"grid": {"loss": 0.125}})
+    base = baselines.with_measurements(held(trial("t0", was)), [measured])
+    (line,) = (c for c in compare(base, [trial("t0", now, platform=TWO)], FILE) if c.what == "loss")
+    assert (line.kind, line.allowed) == (kind, 0.25)
+    assert {c.kind for c in compare(base, [trial("t0", now)], FILE)} == {"moved"}  # at home that is no tolerance
+
+
+def test_what_rounding_leaves_of_zero_may_be_anything_as_small_elsewhere() -> None:
+    def kind(was: float, now: float, platform: dict[str, str] = TWO) -> str:
+        found = compare(held(trial("t0", was)), [trial("t0", now, platform=platform)], FILE)
+        return next(c.kind for c in found if c.what == "loss")
+
+    assert kind(0.0, 1e-12) == kind(1e-12, 1e-13) == kind(-1e-12, 1e-12) == kind(1e-13, 0.0) == "same"
+    assert kind(1e-12, 1.2e-12) == kind(1.2e-12, 0.0) == kind(0.0, 1e-12, HERE) == "moved"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "code"),
+    [
+        (["same"], 0),
+        (["same", "new", "not held"], 0),
+        (["same", "moved"], 1),
+        (["same", "missing"], 1),
+        (["same", "gone"], 1),
+        (["failed", "missing"], 1),
+        (["same", "failed"], 3),
+        (["failed", "new"], 3),
+        (["new"], 4),
+        (["not held"], 4),
+        ([], 4),
+    ],
+)
+def test_the_exit_code_tells_the_worst(kinds: list[Kind], code: int) -> None:
+    assert exit_code([Comparison("t0", "grid: t0", "loss", kind, "") for kind in kinds]) == code
+
+
+@pytest.mark.parametrize(("now", "why"), [({"loss": math.nan}, "no number"), ({}, "no longer measured")])
+def test_a_number_that_is_lost_says_what_it_was_and_what_was_allowed(now: dict[str, float], why: str) -> None:
+    base = held(replace(trial("t0"), values={"loss": 1.0}))
+    (line,) = compare(base, [replace(trial("t0"), values=now)], FILE)
+    assert (line.kind, line.why, line.was, line.allowed, line.moved) == ("moved", why, 1.0, 1e-6, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -37,8 +38,15 @@ def test_text_says_how_many_held_by_which_tolerance_and_what_did_not() -> None:
     assert said[0] == "6 numbers held, 2 moved, 1 trial missing, 1 trial gone, 1 trial failed, 1 trial new"
     assert said[1] == "  4 numbers: same platform: equal to rounding, 1e-06"
     assert said[2].startswith("  2 numbers: threads 1 → 2: not measured, assumed") and said[2].endswith("0.05")
-    assert [line.split()[0] for line in said[4:]] == ["moved", "moved", "missing", "gone", "failed", "new"]
-    assert said[4].split()[-4:] == ["10", "10.5", "5.00%", "1.0e-06"]
+    assert [" ".join(line.split()) for line in said[3:]] == [
+        "trial what baseline now moved by allowed",
+        "moved grid: t1 loss at step 0 10 10.5 5.00% 1.0e-06",
+        "moved grid: t1 loss 1 1.05 5.00% 1.0e-06",
+        "missing grid: t2 not run",
+        "gone grid: t3 in the baseline, but planned no more: --update drops it",
+        "failed grid: t4 out of memory",
+        "new grid: u not in the baseline",
+    ]
 
 
 def test_what_held_is_one_line_and_its_tolerance() -> None:
@@ -72,6 +80,58 @@ def test_markdown_is_one_row_a_line_whatever_the_texts_hold() -> None:
     assert "<b>" not in rows[-1] and "\x1b" not in rows[-1] and "red" in rows[-1]
 
 
+def test_markdown_is_the_summary_the_tolerances_and_the_table() -> None:
+    lines = gate.markdown(compared()).splitlines()
+    assert lines[0] == "**6 numbers held, 2 moved, 1 trial missing, 1 trial gone, 1 trial failed, 1 trial new**"
+    assert lines[1:4] == [
+        "",
+        "- 4 numbers: same platform: equal to rounding, 1e-06",
+        "- 2 numbers: threads 1 → 2: not measured, assumed (bench check --measure), 0.05",
+    ]
+    assert lines[4:8] == [
+        "",
+        "|  | trial | what | baseline | now | moved by | allowed |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+        "| moved | grid: t1 | loss at step 0 | 10 | 10.5 | 5.00% | 1.0e-06 |",
+    ]
+    assert lines[9] == "| missing | grid: t2 | not run |  |  |  |  |" and len(lines) == 13
+
+
+OUTCOME = Comparison("a", "a", "outcome", "moved", "was finished, is diverged: at step 3")
+LOST = Comparison("a", "a", "loss", "moved", "no longer measured", 1.0, None, 1e-6, None)
+UNHELD = Comparison("a", "a", "loss", "not held", "threads 1 → 2: measured to differ by 0.9", 1.0, 2.0, None, 1.0)
+
+
+def test_an_outcome_a_lost_number_and_one_not_held_are_rows_too() -> None:
+    said = gate.text([OUTCOME, LOST, UNHELD]).splitlines()
+    assert said[0] == "2 numbers held, 2 moved, 1 number not held on this platform"
+    assert [" ".join(line.split()) for line in said[3:]] == [
+        "moved a outcome: was finished, is diverged: at step 3",
+        "moved a loss 1 1.0e-06",
+        "not held a loss 1 2 100.00%",
+    ]
+    root = ElementTree.fromstring(gate.junit([OUTCOME, LOST, UNHELD], "f", 0.0))
+    assert [(mark.tag, mark.attrib["type"], mark.attrib["message"]) for mark in root.findall("testcase/*")] == [
+        ("failure", "moved", "was finished, is diverged: at step 3"),
+        ("failure", "moved", "was 1, is not there; moved by ?, allowed 1.0e-06: no longer measured"),
+        (
+            "skipped",
+            "not held",
+            "was 1, is 2; moved by 100.00%, allowed ?: threads 1 → 2: measured to differ by 0.9",
+        ),
+    ]
+
+
+def test_junit_has_a_case_for_every_number_by_trial() -> None:
+    root = ElementTree.fromstring(gate.junit(compared(), "f", 1.5))
+    assert (root.tag, root.attrib["name"]) == ("testsuite", "bench check")
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(root.attrib["timestamp"])).total_seconds()) < 600
+    cases = [(case.tag, case.attrib["classname"], case.attrib["name"], case.attrib["time"]) for case in root]
+    assert cases[:2] == [("testcase", "grid: t0", what, "0") for what in ("loss at step 0", "loss")]
+    assert cases[4] == ("testcase", "grid: t2", "trial", "0")
+    assert [mark.text for mark in root.iter("error")] == ["out of memory"]
+
+
 def test_markdown_of_a_sound_run_has_no_table() -> None:
     said = gate.markdown([c for c in compared() if c.kind == "same"])
     assert said.startswith("**4 numbers held, 0 moved**\n\n- 2 numbers: same platform") and "| " not in said
@@ -80,6 +140,11 @@ def test_markdown_of_a_sound_run_has_no_table() -> None:
 def test_a_long_table_is_cut_and_says_so() -> None:
     said = gate.markdown([nasty()] * (gate.ROWS + 7))
     assert said.count("\n| failed") == gate.ROWS and said.endswith("... and 7 more\n") and len(said) < 65_536
+
+
+def test_a_table_that_just_fits_is_whole() -> None:
+    said = gate.markdown([nasty()] * gate.ROWS)
+    assert said.count("\n| failed") == gate.ROWS and "more" not in said
 
 
 def test_junit_is_well_formed_whatever_the_texts_hold(tmp_path: Path) -> None:
