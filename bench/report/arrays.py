@@ -8,6 +8,11 @@ are (epochs, say), or a legend where they are few (layers, say); a one-dimension
 from __future__ import annotations
 
 import io
+import struct
+import textwrap
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,8 +34,21 @@ Array = NDArray[np.float64]
 DECADES = 12
 """A logarithmic panel shows so many below its largest value; what lies lower is rounding."""
 
+SAID = 36
+"""Characters a line of why a row is empty: what is wider than a panel leaves the layout no room for it."""
+
 FEW = 8
 """Up to so many kinds of lines are named one by one."""
+
+
+MOST = 2**28
+"""Bytes of arrays that a figure reads: a zip archive of some kilobytes can hold gigabytes of zeros."""
+
+BROKEN = (
+    *(OSError, EOFError, LookupError, RuntimeError, TypeError, ValueError, SyntaxError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
+)
+"""What numpy raises, by what is broken, for a file that is."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +61,19 @@ class Row:
 
 
 def read(data: bytes) -> dict[str, Array]:
-    """The arrays of an .npz file. Raises ValueError if it holds anything but numbers."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as opened:
-        return {name: np.asarray(opened[name], dtype=np.float64) for name in opened.files}
+    """The arrays of an .npz file. Raises ValueError, which says what is wrong, if it is broken, holds anything but
+    numbers, or is too large."""
+    if not data:
+        raise ValueError("it is empty")
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        raise ValueError("it is no .npz file, or cut short")
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as opened:
+            if sum(info.file_size for info in opened.zip.infolist()) > MOST:
+                raise ValueError(f"its arrays take more than {MOST >> 20} MB")
+            return {name: np.asarray(opened[name], dtype=np.float64) for name in opened.files}
+    except BROKEN as error:
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def lacking(row: Row, panels: Sequence[Panel], by: str | None) -> str:
@@ -142,4 +170,6 @@ def _log_axis(frame: Frame, lines: Array) -> None:
 
 def _say(frame: Frame, why: str) -> None:
     frame.set_axis_off()
-    frame.text(0, 0.5, why, ha="left", va="center", fontsize=8, color=style.BAD, transform=frame.transAxes)
+    frame.text(
+        0, 0.5, textwrap.fill(why, SAID), ha="left", va="center", fontsize=8, color=style.BAD, transform=frame.transAxes
+    )

@@ -57,7 +57,7 @@ def _tile(job: Job[Images], cell: Cell | None, artifact: str, label: str) -> mos
     if trial is None:
         return mosaic.Tile(label, None, views.trouble(cell.trials[0]))
     try:
-        return mosaic.Tile(label, mosaic.load(job.book.results.artifact(trial.run_id, artifact)), "")
+        return _picture(job, label, trial.run_id, artifact)
     except FileNotFoundError:
         return mosaic.Tile(label, None, f"the run saved no {artifact}")
 
@@ -73,12 +73,31 @@ def _stands_for(cell: Cell, label: str) -> tuple[Trial | None, str]:
 
 def _any_run(job: Job[Images], label: str, artifact: str) -> mosaic.Tile:
     runs = [t for c in job.cells for t in c.in_state("finished", "collapsed")]
+    broken: mosaic.Tile | None = None
     for trial in runs:
         try:
-            return mosaic.Tile(label, mosaic.load(job.book.results.artifact(trial.run_id, artifact)), "")
+            tile = _picture(job, label, trial.run_id, artifact)
         except FileNotFoundError:
             continue
-    return mosaic.Tile(label, None, f"no run saved {artifact}" if runs else "not run")
+        if tile.image is not None:
+            return tile
+        broken = broken or tile
+    return broken or mosaic.Tile(label, None, f"no run saved {artifact}" if runs else "not run")
+
+
+def _picture(job: Job[Images], label: str, run_id: str, artifact: str) -> mosaic.Tile:
+    """A picture that a run saved, or what is wrong with it. Raises FileNotFoundError where there is none."""
+    path = job.book.results.artifact(run_id, artifact)
+    try:
+        return mosaic.Tile(label, mosaic.load(path), "")
+    except ValueError as error:
+        return mosaic.Tile(label, None, _unreadable(job, run_id, artifact, error))
+
+
+def _unreadable(job: Job[Any], run_id: str, artifact: str, error: OSError | ValueError) -> str:
+    what = error.strerror if isinstance(error, OSError) else error
+    again = f"bench run {job.book.suite.suite} --scale {job.book.scale}"
+    return f"the run's {artifact} cannot be read: {what}. Delete run {run_id} in bench ui, and {again} makes it again"
 
 
 def array_lines(job: Job[Arrays]) -> Drawn:
@@ -106,5 +125,8 @@ def _row(job: Job[Arrays], value: Any) -> arrays.Row:
         path = job.book.results.artifact(trial.run_id, figure.artifact)
     except FileNotFoundError:
         return arrays.Row(label, {}, f"the run saved no {figure.artifact}")
-    row = arrays.Row(label, arrays.read(path.read_bytes()))
+    try:
+        row = arrays.Row(label, arrays.read(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        return arrays.Row(label, {}, _unreadable(job, trial.run_id, figure.artifact, error))
     return arrays.Row(label, row.arrays, arrays.lacking(row, figure.arrays, figure.by))

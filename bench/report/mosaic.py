@@ -4,12 +4,15 @@ where there is no picture."""
 from __future__ import annotations
 
 import io
+import struct
 import textwrap
+import warnings
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from retable.bench.report import style
 
@@ -17,6 +20,12 @@ SHEET = 1640
 """Widest sheet in pixels; shown at half of it."""
 LARGEST, SMALLEST = 400, 120
 GAP, TEXT, LINE = 20, 24, 32
+MOST = 4096 * 4096
+"""Pixels of a picture. A file of 140 kB can hold 144 million, which take gigabytes to decode."""
+LONGEST = 50
+"""Times the shorter side: a tile has one width, and the height that follows from it."""
+BROKEN = (OSError, EOFError, SyntaxError, ValueError, OverflowError, struct.error, zlib.error)
+"""What Pillow raises, by kind of file, for one that is broken."""
 Picture = Image.Image
 
 
@@ -40,9 +49,21 @@ class Sheet:
 
 
 def load(path: Path) -> Picture:
-    """A picture as RGB."""
-    with Image.open(path) as picture:
-        return picture.convert("RGB")
+    """A picture as RGB. Raises ValueError, which says what is wrong, for one that is broken, or too large to decode."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our bound is lower
+            picture = Image.open(path)  # its header alone
+        with picture:
+            if picture.width * picture.height > MOST or max(picture.size) > LONGEST * min(picture.size):
+                raise ValueError(f"it has {picture.width} x {picture.height} pixels, more than a report can show")
+            return picture.convert("RGB")
+    except UnidentifiedImageError as error:
+        raise ValueError("it is no picture" if path.stat().st_size else "it is empty") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError("it has more pixels than a report can show") from error
+    except BROKEN as error:
+        raise ValueError((isinstance(error, OSError) and error.strerror) or str(error)) from error
 
 
 def lines(tiles: Sequence[Tile], wrap: int) -> list[list[Tile]]:

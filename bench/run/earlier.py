@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from retable.bench.store.places import experiment_name
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.values import text
 from retable.bench.task import State, Task
+
+BROKEN = (OSError, EOFError, pickle.UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+"""What reading a state raises, by what is broken, for a file that is."""
 
 
 def close_abandoned(uri: str, runs: Iterable[records.Run], found: optuna.Study) -> list[records.Run]:
@@ -41,7 +45,7 @@ def of_same_point(orders: Orders, earlier: list[records.Run], chosen: Mapping[st
 
 
 def start_state(orders: Orders, trial: Trial) -> State | None:
-    """The final state of the trial that this one starts from."""
+    """The final state of the trial that this one starts from. Raises RuntimeError where there is none to read."""
     if trial.start is None:
         return None
     names = [experiment_name(orders.suite, name) for name in orders.mlflow]
@@ -49,7 +53,13 @@ def start_state(orders: Orders, trial: Trial) -> State | None:
     if not finished:
         raise RuntimeError(f"its start, trial {trial.start}, has no finished run; run that experiment first")
     path = artifacts.artifact(orders.tracking, finished[-1], "model.pt", orders.stores.folder / "fetched")
-    state: State = training.from_bytes(path.read_bytes())
+    try:
+        state: State = training.from_bytes(path.read_bytes())
+    except BROKEN as error:
+        raise RuntimeError(
+            f"its start, trial {trial.start}, left a model.pt that cannot be read; delete that trial's run "
+            f"{finished[-1].id} (in `bench ui`), and `bench run {orders.suite} --scale {trial.scale}` makes it again"
+        ) from error
     return state
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +89,6 @@ def test_values_at_or_below_zero_do_not_break_a_logarithmic_panel() -> None:
     ],
 )
 def test_what_does_not_fit_is_told(change: dict[str, np.ndarray | None], message: str) -> None:
-    import re
-
     found = {name: array for name, array in (run() | change).items() if array is not None}
     assert re.search(message, arrays.lacking(arrays.Row("", found), PANELS, "epoch"))
     assert not arrays.lacking(arrays.Row("", run()), PANELS, "epoch")
@@ -140,3 +141,56 @@ def test_a_figure_takes_the_first_seed_of_each_row_and_names_what_is_missing(tmp
     assert figure.picture is None
     assert figure.problem.startswith("nothing to draw: ")
     assert "adam: the run saved no arrays/x.npz" in figure.problem
+
+
+def archive(**arrays: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def unlike(data: bytes) -> bytes:
+    """The archive with a wrong byte in the middle of its first array."""
+    middle = zipfile.ZipFile(io.BytesIO(data)).infolist()[0].compress_size // 2 + 50
+    return data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :]
+
+
+@pytest.mark.filterwarnings("error")  # of matplotlib's, where words leave no room for axes
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda data: b"", "it is empty"),
+        (lambda data: data[: len(data) // 2], "it is no .npz file, or cut short"),
+        (lambda data: b"soup" * 99, "it is no .npz file, or cut short"),
+        (lambda data: bytes(len(data)), "it is no .npz file, or cut short"),
+        (unlike, "Error -3 while decompressing data|Bad CRC-32"),
+        (lambda data: archive(values=np.zeros((2**14, 2**12), np.float32)), "its arrays take more than 256 MB"),
+    ],
+    ids=["empty", "cut", "soup", "zeros", "a byte", "a bomb"],
+)
+def test_a_file_that_cannot_be_read_leaves_its_row_empty_and_the_others_whole(
+    tmp_path: Path, damage: Callable[[bytes], bytes], said: str
+) -> None:
+    spec = {
+        **{"title": "Spectra", "kind": "arrays", "from": "grid", "artifact": "arrays/x.npz", "rows": "optimizer"},
+        "where": {"lr": 0.001, "batch_size": 4, "optimizer": ["adam", "rprop"]},
+        **{"by": "epoch", "arrays": [panel.model_dump() for panel in PANELS]},
+    }
+    sample = results(tmp_path, suite=suite_with(figures={"spectra": spec}))
+    (tmp_path / "whole.npz").write_bytes(archive(**run()))
+    (tmp_path / "broken.npz").write_bytes(damage(archive(**run())))
+    rprop = set(sample.trials.loc[sample.trials["optimizer"] == "rprop", "run_id"])
+    book = views.read(
+        dataclasses.replace(
+            sample, artifact=lambda run_id, path: tmp_path / ("broken.npz" if run_id in rprop else "whole.npz")
+        )
+    )
+    with style.look():
+        figure = figures.draw(book, "spectra", book.suite.figures["spectra"])
+    assert figure.picture is not None
+    (gap,) = figure.gaps
+    assert re.fullmatch(
+        rf"rprop: the run's arrays/x\.npz cannot be read: .*({said}).*\. Delete run ({'|'.join(rprop)}) "
+        "in bench ui, and bench run paintings --scale quick makes it again",
+        gap,
+    )

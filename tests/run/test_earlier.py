@@ -137,6 +137,22 @@ def test_a_start_that_never_finished_is_an_error_that_names_it(told: Orders, rec
         earlier.start_state(told, replace(TRIAL, id="b", experiment="tune", start="a"))
 
 
+@pytest.mark.parametrize("damage", [lambda d: b"", lambda d: bytes(len(d)), lambda d: d[:-9], lambda d: b"soup" * 99])
+def test_a_start_that_cannot_be_read_is_an_error_that_says_what_to_do(
+    told: Orders, record: Record, damage: Callable[[bytes], bytes]
+) -> None:
+    made = record()
+    made.artifacts({"model.pt": damage(training.to_bytes({"x": torch.tensor(1.0)}))})
+    made.finish("FINISHED")
+    said = (
+        f"its start, trial a, left a model.pt that cannot be read; delete that trial's run {made.run_id} "
+        "(in `bench ui`), and `bench run toy --scale quick` makes it again"
+    )
+    with pytest.raises(RuntimeError) as caught:
+        earlier.start_state(told, replace(TRIAL, id="b", experiment="tune", start="a"))
+    assert str(caught.value) == said
+
+
 def checkpoint(made: Recorder, index: int, path: str) -> str:
     """Leave a checkpoint of a task that has taken so many steps; the line that its run's tag has of it."""
     task = Counter()
