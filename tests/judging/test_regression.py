@@ -114,6 +114,13 @@ def test_a_trial_that_diverges_as_it_did_holds() -> None:
     assert kinds(compare(held(diverged), [trial("t0")], FILE)) == {"moved": 1}
 
 
+def test_a_collapsed_trial_is_held_by_its_numbers_and_its_outcome() -> None:
+    flat = trial("t0", 1.0, "collapsed")
+    assert kinds(compare(held(flat), [flat], FILE)) == {"same": 2}
+    assert kinds(compare(held(flat), [trial("t0", 1.05, "collapsed")], FILE)) == {"moved": 2}
+    assert [c.why for c in compare(held(flat), [trial("t0")], FILE)] == ["was collapsed, is finished"]
+
+
 def test_a_trial_that_the_baseline_lacks_is_new_and_no_error() -> None:
     found, code = checked(trial("t0"), trial("u"), trial("v", None, "missing"))
     assert kinds(found) == {"same": 2, "new": 1} and code == 0

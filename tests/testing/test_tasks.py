@@ -88,7 +88,8 @@ class Planted:
             metrics["quality/end"] = float(np.random.default_rng().random())
         if self.mistake == "no evaluation":
             return metrics
-        return Evaluation(metrics, {stem: np.zeros(shape, kind)}, {"course": {"x": array}}, model)
+        said = True if self.mistake == "collapsed" else ""
+        return Evaluation(metrics, {stem: np.zeros(shape, kind)}, {"course": {"x": array}}, model, said)
 
     def state_dict(self):
         state = {"x": self.x, "velocity": self.velocity, "best": self.best}
@@ -114,6 +115,7 @@ CAUGHT = {
     "evaluation undeclared": r"evaluate\(\) returns the metric 'quality/extra', which its TaskSpec does not declare",
     "evaluation random": r"evaluated after a break it differs: evaluation\['metrics'\]\['quality/end'\] is ",
     "no evaluation": r"evaluate\(\) returns a builtins.dict; it must be an Evaluation",
+    "collapsed": r"evaluate\(\) returns collapsed as a builtins.bool; it is a text, empty if it is not",
     "no objective": r"never measures its objective 'quality/end'",
     "float image": r"images\['end'\] is a numpy.ndarray of float32 \[4, 4, 3\]; an image is a uint8 array",
     "two channels": r"images\['end'\] has the shape \[4, 4, 2\]; an image is \[H, W, 3\], or grey \[H, W\]",
