@@ -71,7 +71,7 @@ def claimed(queue: study.Queue) -> optuna.Trial:
 
 def gone() -> str:
     """The owner of a run whose process is no more: one of this machine that began at another time."""
-    host, pid, _ = owners.owner().rsplit(":", 2)
+    host, pid, _ = owners.owner().split(":", 2)
     return f"{host}:{pid}:1"
 
 
