@@ -20,7 +20,7 @@ def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path
     self-contained file. latex: `<suite>/<scale>.tex`, tables and figures, and the figures as
     PDF, or as they are where they are made of photographs, in `<suite>/<scale>/`. csv: `<suite>/<scale>/values.csv` and
     `trials.csv`. The same results give the same bytes. Files are complete or not there; pictures that a
-    former report left and this one does not have are removed.
+    former report wrote and this one does not have are removed: those that `written.json` beside them lists.
     Raises ValueError for an unknown format, `views.ReportError` for a view that cannot be drawn as declared.
     """
     unknown = [name for name in formats if name not in FORMATS]
@@ -38,6 +38,7 @@ def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path
         written["csv"] = write_file(base / "values.csv", csv.values(made))
     pictures = [drawn.picture for drawn in made.figures if drawn.picture]
     if "latex" in formats:
+        files.note(base, folder / f"{results.scale}.json", [latex.file_of(picture) for picture in pictures])
         for picture in pictures:
             data = style.pdf(picture.drawing) if picture.drawing else picture.data
             write_file(base / latex.file_of(picture), data)
@@ -46,6 +47,7 @@ def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path
     if "html" in formats:
         written["html"] = write_file(folder / f"{results.scale}.html", html.render(made))
     if "md" in formats:
+        files.note(base, folder / f"{results.scale}.json", [picture.file for picture in pictures])
         for picture in pictures:
             write_file(base / picture.file, picture.data)
         written["md"] = write_file(folder / f"{results.scale}.md", markdown.render(made, results.scale))

@@ -192,14 +192,19 @@ def test_words_of_a_suite_are_never_markup(tmp_path: Path) -> None:
 
 
 def test_the_same_results_give_the_same_bytes_and_old_pictures_go(tmp_path: Path, written: Path) -> None:
-    old = tmp_path / "paintings" / "quick" / "figure99.png"
-    old.parent.mkdir(parents=True)
-    old.write_bytes(b"old")
+    folder = tmp_path / "paintings" / "quick"
+    before = suite_with(figures={"figure99": sample_suite().figures["figure3"].model_dump(by_alias=True)})
+    report.write(results(tmp_path / "artifacts", before), tmp_path, ["md"])
+    old, own = folder / "figure99.svg", folder / "own.png"
+    own.write_bytes(b"a picture of the user's own")
+    assert old.is_file()
     path = report.write(results(tmp_path / "artifacts", change=troubled), tmp_path, ["md"])
     assert path.read_text() == (written / "quick.md").read_text()
-    assert not old.exists()
-    for picture in path.with_suffix("").iterdir():
-        assert picture.read_bytes() == (written / "quick" / picture.name).read_bytes()
+    assert not old.exists() and own.exists()
+    ours = json.loads((folder / "written.json").read_text())
+    assert {picture.name for picture in folder.iterdir()} == {*ours, "written.json", "own.png"}
+    for picture in ours:
+        assert (folder / picture).read_bytes() == (written / "quick" / picture).read_bytes()
     assert not list(tmp_path.rglob(".*"))
 
 
