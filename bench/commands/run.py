@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,7 @@ def _on_ray(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--fail-fast", is_flag=True, help="stop at the first failed trial")
 @click.option("--stale", is_flag=True, help="run finished trials again whose code has changed")
 @CHECKPOINT_EVERY
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="ends a trial as failed")
 @_on_ray
 @click.option("--report/--no-report", "with_report", default=True, help="write the report at the end")
 @signals.sigterm_as_ctrl_c()
@@ -75,6 +77,7 @@ def command(
     fail_fast: bool,
     stale: bool,
     checkpoint_every: float,
+    timeout: float | None,
     with_report: bool,
     share: Share | None,
 ) -> int:
@@ -93,7 +96,7 @@ def command(
             only=selection.only,
             tracking=selection.tracking,
             storage=storage,
-            options=RunOptions(workers, ranks, device, fail_fast, stale, checkpoint_every, share),
+            options=RunOptions(workers, ranks, device, fail_fast, stale, checkpoint_every, share, timeout or math.inf),
         )
     if not result.finished:
         print("interrupted; the same command goes on from here", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM for the commands that run trials. Nothing below the commands sets a signal."""
+"""Ctrl-C, SIGTERM and SIGHUP for the commands that run trials. Nothing below the commands sets a signal."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ def _answered(handlers: dict[signal.Signals, Handler]) -> Iterator[None]:
 
 @contextmanager
 def sigterm_as_ctrl_c() -> Iterator[None]:
-    """SIGTERM, which Slurm and Kubernetes send before the end, raises KeyboardInterrupt too."""
-    with _answered({signal.SIGTERM: signal.default_int_handler}):
+    """SIGTERM, which Slurm and Kubernetes send before the end, and SIGHUP, a terminal's or ssh's that is lost, raise
+    KeyboardInterrupt too."""
+    with _answered({signal.SIGTERM: signal.default_int_handler, signal.SIGHUP: signal.default_int_handler}):
         yield
 
 
 @contextmanager
 def counted() -> Iterator[Callable[[], int]]:
-    """How often Ctrl-C or SIGTERM came. Until that is first asked for, they raise KeyboardInterrupt."""
+    """How often Ctrl-C, SIGTERM or SIGHUP came. Until that is first asked for, they raise KeyboardInterrupt."""
     came: list[int] = []
     asked = False
 
@@ -44,5 +45,5 @@ def counted() -> Iterator[Callable[[], int]]:
         asked = True
         return len(came)
 
-    with _answered({signal.SIGINT: come, signal.SIGTERM: come}):
+    with _answered({signal.SIGINT: come, signal.SIGTERM: come, signal.SIGHUP: come}):
         yield count

@@ -224,6 +224,16 @@ def give_back(study: optuna.Study, numbers: Iterable[int]) -> None:
         retry(study, made.get_trial(frozen._trial_id))
 
 
+def give_up(study: optuna.Study, number: int, reason: str) -> None:
+    """Fail a running trial for good, with the reason, as its worker would have."""
+    made = study._storage
+    for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if frozen.number == number:
+            with suppress(UpdateFinishedTrialError):  # it has ended in this instant
+                made.set_trial_user_attr(frozen._trial_id, "failed", reason)
+                made.set_trial_state_values(frozen._trial_id, state=TrialState.FAIL)
+
+
 def enqueue_lock(stores: Stores, study: str) -> AbstractContextManager[None]:
     """Held while trials are enqueued, so that two commands do not enqueue the same one."""
     return locks.held(stores, f"enqueue-{study}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ValueError(f"unknown report format {', '.join(unknown) or '(none)'}; known: {', '.join(FORMATS)}")
+    _load_matplotlib()
     from retable.bench.files import write as write_file
     from retable.bench.report import csv, files, html, latex, markdown, page, record, style
 
@@ -54,3 +56,14 @@ def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path
         write_file(folder / f"{results.scale}.json", record.render(made))
         files.clear_pictures(base, [picture.file for picture in pictures])
     return written[formats[0]]
+
+
+def _load_matplotlib() -> None:
+    """Import matplotlib without what the environment says of a backend: a notebook's, or one that is not here, would
+    end the import, and nothing is shown here."""
+    asked = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib  # noqa: F401
+    finally:
+        if asked is not None:
+            os.environ["MPLBACKEND"] = asked

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import math
+import pickle
 import resource
 import threading
 import time
@@ -30,7 +31,7 @@ from retable.bench.store.places import redact
 from retable.bench.store.recorder import Recorder
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.schema import Experiment
-from retable.bench.task import Context, Evaluation, Task, TaskSpec, load
+from retable.bench.task import Context, Evaluation, Task, TaskSpec, did_you_mean, load
 
 
 class TrialFailed(Exception):
@@ -46,7 +47,8 @@ class Worker:
     """A worker process as its attempts see it: its orders, whom it tells, and whether it was asked to stop.
 
     facts: tags of every run. current: the attempt that Optuna has not heard the end of. concluded: whether the run of
-    that one is FINISHED. told: what need not be told again.
+    that one is FINISHED. told: what need not be told again. verified: experiments whose code is known to be imported as
+    planned.
     """
 
     orders: Orders
@@ -56,6 +58,7 @@ class Worker:
     current: Attempt | None = None
     concluded: bool = False
     told: set[str] = field(default_factory=set)
+    verified: set[str] = field(default_factory=set)
 
     def tell_once(self, text: str, event: events.Event) -> None:
         """Tell of what `text` says, if that was not said before."""
@@ -156,9 +159,9 @@ def run(attempt: Attempt) -> float:
     except UpdateFinishedTrialError:  # a pruner's report was refused
         _refused(attempt)
         raise
-    except Exception as error:
-        reason = _reason(error)
-        recorder.artifacts({"traceback.txt": redact(traceback.format_exc()).encode()})
+    except (Exception, SystemExit) as error:
+        reason = reason_of(error)
+        recorder.artifacts({"traceback.txt": redact(_plain(traceback.format_exc())).encode()})
         recorder.tag(outcome="failed", reason=reason)
         recorder.finish("FAILED")
         attempt.claimed.set_user_attr("failed", reason)
@@ -172,22 +175,36 @@ def _refused(attempt: Attempt) -> None:
     attempt.worker.tell(events.Refused(attempt.trial.id))
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
+    """Why a trial failed, in a line that every store takes: the error, its first words, where it was raised."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    said = redact(str(error)).strip().splitlines()
+    try:
+        text = str(error)
+    except Exception as another:  # an error whose own text raises is still the reason
+        text = f"(its text raises {type(another).__name__})"
+    said = redact(_plain(text)).strip().splitlines()
     return f"{type(error).__name__}: {said[0] if said else ''} ({Path(frame.filename).name}:{frame.lineno})"
+
+
+def _plain(text: str) -> str:
+    """Text that can be stored: what is not UTF-8 (a file name, say) is written as an escape, and so is a zero."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _train(attempt: Attempt) -> tuple[training.Outcome, Task]:
     worker, trial, spec, recorder = attempt.worker, attempt.trial, attempt.spec, attempt.recorder
     start = earlier.start_state(worker.orders, trial)
     with ranks.together(worker.orders, trial, spec, start, worker.note) as count:
-        training.seed_all(trial.seed, trial.id)
         context = Context(worker.orders.device, trial.seed, start, ranks=count)
-        task: Task = load(spec.make)(spec.settings.model_validate(dict(trial.settings)), context)
+
+        def make() -> Task:
+            training.seed_all(trial.seed, trial.id)
+            made: Task = load(spec.make)(spec.settings.model_validate(dict(trial.settings)), context)
+            return made
+
+        task, progress = earlier.resume(worker.orders, make, recorder, attempt.before, worker.note)
         told: Mapping[str, Any] = getattr(task, "facts", {})
         recorder.tag(**{key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items()})
-        progress = earlier.resume(worker.orders, task, recorder, attempt.before)
         if count > 1:
             recorder.tag(ranks=str(count))
             ranks.follow(task, progress)
@@ -200,7 +217,13 @@ def _hooks(attempt: Attempt, task: Task) -> training.Hooks:
     search = attempt.experiment.search
     kept: list[str] = []
 
+    def log(step: int, seconds: float, values: Mapping[str, float]) -> None:
+        _declared(attempt, values)
+        recorder.log(step, seconds, values)
+
     def checkpoint(data: bytes, step: int) -> None:
+        if not kept:
+            _readable(data, "state_dict()")
         # Two files take turns: while one is written over, the other is whole, and a long trial keeps two of them.
         path = f"checkpoint/{'ab'[len(kept) % 2]}.pt"
         if not recorder.checkpoint(path, data, wait=worker.stopping.is_set()):
@@ -217,7 +240,7 @@ def _hooks(attempt: Attempt, task: Task) -> training.Hooks:
             raise optuna.TrialPruned(f"at step {step}")
 
     return training.Hooks(
-        log=recorder.log,
+        log=log,
         checkpoint=checkpoint,
         stop=worker.stopping.is_set,
         tick=lambda step: worker.tell(events.Tick(trial.id, step, task.steps)),
@@ -230,15 +253,20 @@ def _hooks(attempt: Attempt, task: Task) -> training.Hooks:
 def _conclude(attempt: Attempt, outcome: training.Outcome, evaluation: Evaluation) -> float:
     """Metrics, artifacts, FINISHED, in that order; then Optuna, which may refuse."""
     worker, recorder, metric, progress = attempt.worker, attempt.recorder, attempt.metric, outcome.progress
-    last = progress.history[-1][2] if progress.history else {}
-    value = float(evaluation.metrics.get(metric, last.get(metric, math.nan)))
+    _declared(attempt, evaluation.metrics)
+    measured = evaluation.metrics.get(metric, training.newest(progress, metric))
     kind, reason = outcome.kind, outcome.reason
-    if kind == "finished" and not math.isfinite(value):
-        if metric not in evaluation.metrics and metric not in last:
+    if kind == "finished":
+        if measured is None:
             raise RuntimeError(f"the task '{attempt.trial.task}' never measured '{metric}'")
-        kind, reason = "diverged", f"{metric} is {value} at the end"
-    elif kind == "finished" and evaluation.collapsed:
-        kind, reason = "collapsed", evaluation.collapsed
+        unsound = training.unsound(evaluation.model)
+        if not math.isfinite(float(measured)):
+            kind, reason = "diverged", f"{metric} is {float(measured)} at the end"
+        elif unsound:
+            kind, reason = "diverged", f"{unsound} in the model at the end"
+        elif evaluation.collapsed:
+            kind, reason = "collapsed", evaluation.collapsed
+    value = math.nan if measured is None else float(measured)
     engine = {"time/train": progress.seconds, "memory/peak": _peak_memory(worker.orders.device)}
     if progress.step_seconds:
         engine["time/step"] = 1000 * sorted(progress.step_seconds)[len(progress.step_seconds) // 2]
@@ -255,7 +283,7 @@ def _conclude(attempt: Attempt, outcome: training.Outcome, evaluation: Evaluatio
         raise TrialStopped("given to another worker")
     worker.concluded = True
     recorder.finish("FINISHED")
-    recorder.drop_checkpoints()
+    recorder.drop_checkpoints(attempt.before)
     shown = value if kind == "finished" else None
     seconds = time.perf_counter() - attempt.began
     worker.tell(events.Done(attempt.trial.id, kind, seconds, shown, metric, reason))
@@ -291,4 +319,22 @@ def _files(attempt: Attempt, evaluation: Evaluation) -> Mapping[str, bytes]:
             files[f"arrays/{stem}.npz"] = buffer.getvalue()
     if evaluation.model:
         files["model.pt"] = training.to_bytes(evaluation.model)
+        _readable(files["model.pt"], "Evaluation.model")
     return files
+
+
+def _declared(attempt: Attempt, values: Mapping[str, float]) -> None:
+    """Raises RuntimeError for a metric that the task's declaration does not have: no view or check would know it."""
+    unknown = [name for name in values if name not in attempt.spec.metrics]
+    if unknown:
+        known = did_you_mean(unknown[0], list(attempt.spec.metrics))
+        raise RuntimeError(f"the task '{attempt.trial.task}' measured '{unknown[0]}', which it does not declare{known}")
+
+
+def _readable(data: bytes, what: str) -> None:
+    """Raises RuntimeError where what was written cannot be read again: better now than when it is needed."""
+    try:
+        training.from_bytes(data)
+    except pickle.UnpicklingError as error:
+        said = str(error).strip().splitlines()[0]
+        raise RuntimeError(f"{what} cannot be read again; it may hold tensors, numbers, texts: {said}") from None

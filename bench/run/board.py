@@ -27,7 +27,8 @@ class Board:
     start. before: the ids of those that had a run then, which may have left a checkpoint. needs: by experiment, what a
     worker must have (`versions.of`). bad: why a trial failed. ending: done in the queue, and perhaps about to be told
     of by a worker of ours. pending: by experiment, what was never queued, in order. queued: by experiment, what was and
-    is not settled.
+    is not settled. overdue: trials that were ended for the time they took, with the reason. silent: those that it was
+    told of that they give no sign of life.
     """
 
     trials: dict[str, Trial]
@@ -45,6 +46,8 @@ class Board:
     stopping: bool = False
     interrupted: bool = False
     broken: int = 0
+    overdue: dict[str, str] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
     pending: dict[str, list[str]] = field(init=False)
     queued: dict[str, dict[str, None]] = field(init=False)
 

@@ -13,14 +13,14 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from retable.bench.queue import storage, study, versions
-from retable.bench.run import attempt, earlier, events
+from retable.bench.run import attempt, earlier, events, imported
 from retable.bench.run.attempt import TrialFailed, TrialStopped, Worker
 from retable.bench.store import closing, making, reading, records
 from retable.bench.store.places import experiment_name
 from retable.bench.store.status import LOST
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.schema import Experiment, Range
-from retable.bench.task import find_task
+from retable.bench.task import TaskSpec, find_task
 
 Served = dict[str, tuple[optuna.Study, str, Experiment]]
 """The studies that a worker serves, in the suite's order: full name -> study, experiment's name, experiment."""
@@ -112,6 +112,7 @@ def _objective(worker: Worker, claimed: optuna.Trial, name: str, experiment: Exp
         raise TrialStopped("not for this worker")
     worker.tell(events.Claimed(trial.id, trial.name, claimed.study.study_name, claimed.number))
     spec = find_task(trial.task, worker.orders.packages)
+    _verify(worker, claimed, trial, spec)
     retried = "retry_history" in claimed.study._storage.get_trial_system_attrs(claimed._trial_id)
     before: list[records.Run] = []
     if attributes["again"] or retried:
@@ -132,6 +133,19 @@ def _objective(worker: Worker, claimed: optuna.Trial, name: str, experiment: Exp
             # Nobody here waits for it; another machine may go on at once.
             study.put_back(claimed.study, claimed.study._storage.get_trial(claimed._trial_id), again=True)
         raise
+
+
+def _verify(worker: Worker, claimed: optuna.Trial, trial: Trial, spec: TaskSpec) -> None:
+    """Import the task's code, once; where it is not what the run was planned with, give the trial back and end."""
+    if trial.experiment in worker.verified:
+        return
+    try:
+        imported.verify(spec.make, worker.orders.packages, worker.orders.codes[trial.experiment])
+    except imported.CodeChanged:
+        study.put_back(claimed.study, claimed.study._storage.get_trial(claimed._trial_id), again=False)
+        worker.tell(events.Refused(trial.id))
+        raise
+    worker.verified.add(trial.experiment)
 
 
 def _told_late(worker: Worker, claimed: optuna.Trial, trial: Trial, done: records.Run, metric: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import optuna
@@ -64,9 +64,40 @@ def start_state(orders: Orders, trial: Trial) -> State | None:
 
 
 def resume(
-    orders: Orders, task: Task, recorder: recorder.Recorder, earlier: list[records.Run]
-) -> training.Progress | None:
-    """Bring the task to the newest sound checkpoint of its earlier attempts and repeat their curve."""
+    orders: Orders,
+    make: Callable[[], Task],
+    recorder: recorder.Recorder,
+    earlier: list[records.Run],
+    note: Callable[[str], None],
+) -> tuple[Task, training.Progress | None]:
+    """The task, brought to the newest checkpoint of its earlier attempts that can be read; their curve is repeated.
+
+    make: makes the task anew. note: told of a checkpoint that is whole and cannot be used all the same.
+    """
+    task = make()
+    for run, data in _checkpoints(orders, earlier):
+        try:
+            progress = training.unpack(data, task)
+        except UNUSABLE as error:
+            note(
+                f"a checkpoint of run {run.id} cannot be used ({type(error).__name__}: {error}); the one before serves"
+            )
+            task = make()  # part of it may have been taken over
+            continue
+        recorder.rebase(progress.seconds)
+        for step, seconds, values in progress.history:
+            recorder.log(step, seconds, values)
+        recorder.tag(resumed=f"run {run.id} at step {progress.index}")
+        return task, progress
+    return task, None
+
+
+UNUSABLE = (RuntimeError, LookupError, ValueError, TypeError, AttributeError, EOFError, pickle.UnpicklingError)
+"""What reading a checkpoint of another form raises, in torch or in the task that takes it over."""
+
+
+def _checkpoints(orders: Orders, earlier: list[records.Run]) -> Iterator[tuple[records.Run, bytes]]:
+    """The checkpoints that are as they were written, newest first; one torn by a crash is not."""
     for run in reversed(earlier):
         for line in run.tags.get("retable.checkpoint", "").splitlines():
             path, digest, *_ = [*line.split(" "), ""]
@@ -74,12 +105,5 @@ def resume(
                 data = artifacts.artifact_bytes(orders.tracking, run, path, orders.stores.folder / "fetched")
             except FileNotFoundError:
                 continue
-            if hashlib.sha256(data).hexdigest() != digest:
-                continue  # torn by a crash; the one before it is whole
-            progress = training.unpack(data, task)
-            recorder.rebase(progress.seconds)
-            for step, seconds, values in progress.history:
-                recorder.log(step, seconds, values)
-            recorder.tag(resumed=f"run {run.id} at step {progress.index}")
-            return progress
-    return None
+            if hashlib.sha256(data).hexdigest() == digest:
+                yield run, data

@@ -91,6 +91,8 @@ def _serve(told: Orders, workers: int, idle: float, asked: Callable[[], int]) ->
                 stopping = served.interrupted = True
                 crew.ask_to_stop()
             heard = crew.hear(0.2)
+            for child in crew.hurry():
+                print_line(f"a worker{f' in {child.claimed.name}' if child.claimed else ''} did not stop and is ended")
             if any(c.claimed or not c.ready for c in crew.children):
                 busy = time.monotonic()
             if heard is not None:

@@ -19,7 +19,9 @@ def settle(wanted: RunOptions) -> Options:
         count = (max(1, cores() // ranks) if device == "cpu" else 1) if wanted.workers is None else wanted.workers
         fits(device, count, ranks)
         threads = max(1, cores() // max(1, count * ranks))
-    return Options(count, threads, device, wanted.fail_fast, wanted.stale, wanted.checkpoint_seconds, ranks)
+    return Options(
+        count, threads, device, wanted.fail_fast, wanted.stale, wanted.checkpoint_seconds, ranks, wanted.timeout
+    )
 
 
 def cores() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from retable.bench.errors import RetableError
@@ -29,7 +30,8 @@ class RunOptions:
     workers: trials at a time; None: as many as there are cores for, or one on GPUs; 0: only keep the queue, for workers
     elsewhere. ranks: processes that share each trial whose task can be shared. device: `auto`, `cpu`, `cuda` or
     `cuda:N`. fail_fast: stop at the first failed trial. stale: run finished trials again whose code has changed.
-    checkpoint_seconds: between two checkpoints of a long trial. ray: let Ray place the workers, so much for each.
+    checkpoint_seconds: between two checkpoints of a long trial. timeout: seconds after which a trial is ended and has
+    failed; inf: never. ray: let Ray place the workers, so much for each.
     """
 
     workers: int | None = None
@@ -39,6 +41,7 @@ class RunOptions:
     stale: bool = False
     checkpoint_seconds: float = 60.0
     ray: Share | None = None
+    timeout: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -53,3 +56,4 @@ class Options:
     stale: bool = False
     checkpoint_seconds: float = 60.0
     ranks: int = 1
+    timeout: float = math.inf

@@ -112,13 +112,26 @@ def facts(project: Path) -> dict[str, str]:
         "retable.python": platform.python_version(),
         **{f"retable.{name}": version(name) for name in ("mlflow", "optuna", "numpy", "retable")},
     }
-    git = ["git", "-C", str(project)]
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return found | _commit(project)
+
+
+def _commit(project: Path) -> dict[str, str]:
+    """The project's commit and whether files differ from it; why it is not known, where there is a repository."""
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", "-C", str(project), *words], capture_output=True, text=True, check=False)
+
+    try:
+        commit = git("rev-parse", "HEAD")
+    except FileNotFoundError:
+        return {"retable.commit_unknown": "git is not installed"}
     if commit.returncode == 0:
-        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False)
-        found["mlflow.source.git.commit"] = commit.stdout.strip()
-        found["retable.dirty"] = "true" if dirty.stdout.strip() else "false"
-    return found
+        dirty = git("status", "--porcelain", "-uno").stdout.strip()
+        return {"mlflow.source.git.commit": commit.stdout.strip(), "retable.dirty": "true" if dirty else "false"}
+    if "not a git repository" in commit.stderr:
+        return {}
+    said = commit.stderr.strip().splitlines()  # dubious ownership, or no commit yet
+    return {"retable.commit_unknown": said[0] if said else f"git ended with {commit.returncode}"}
 
 
 _MATTERING = ("asimd", "sve", "avx", "fma", "avx2", "avx512f", "avx512_bf16", "amx_bf16")

@@ -126,7 +126,7 @@ def _part(orders: Orders, trial: Trial, rank: int, ranks: int, place: str) -> Pa
 
 def _start(part: Part) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "retable.bench.run.ranks"],
+        [sys.executable, "-P", "-m", "retable.bench.run.ranks"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -15,7 +15,7 @@ import optuna
 from retable.bench.queue import storage, study, versions
 from retable.bench.run import events, orders
 from retable.bench.run.board import Board, fill, runs_of, withdraw
-from retable.bench.run.crew import Child, Crew
+from retable.bench.run.crew import STOP_SECONDS, Child, Crew, end
 from retable.bench.run.options import Options, RunError
 from retable.bench.run.orders import Orders
 from retable.bench.run.progress import Progress
@@ -28,6 +28,9 @@ from retable.bench.suite.plan import Trial
 FILL_SECONDS = (0.1, 0.5, 2.0)
 """How soon the queue is looked at again: when a trial has just ended; when something has changed, each time without a
 change twice as late; at the latest. A look costs what waits, some 10 ms an experiment."""
+
+SILENT_SECONDS = 600.0
+"""A step, or an evaluation, that takes longer is told of once."""
 
 BROKEN = 3
 """So many workers in a row that could not use a store, or write a file, end the run: the next would fare alike."""
@@ -145,9 +148,11 @@ def _loop(board: Board, told: Orders, options: Options, stop: Callable[[], bool]
                 for found in board.queues.values():  # while its own workers are busy, or there are none
                     optuna.storages.fail_stale_trials(found.study)
                 beaten = time.monotonic()
+            _overdue(crew, board, options.timeout)
             board.interrupted |= not board.stopping and stop()
             if board.done or board.interrupted or (options.fail_fast and board.bad):
                 _stop(crew, board)
+                _hurry(crew, board)
     except KeyboardInterrupt:
         _interrupted(crew, board)
     finally:
@@ -160,6 +165,27 @@ def _stop(crew: Crew, board: Board) -> None:
         crew.ask_to_stop()
 
 
+def _hurry(crew: Crew, board: Board) -> None:
+    for child in crew.hurry():
+        what = f" in {child.claimed.name}" if child.claimed else ""
+        board.show.note(f"a worker{what} did not stop within {STOP_SECONDS:g} s and is ended")
+
+
+def _overdue(crew: Crew, board: Board, timeout: float) -> None:
+    """End trials that have run for too long, and tell of those that give no sign of life."""
+    now = time.monotonic()
+    for child in crew.children:
+        if child.claimed is None:
+            continue
+        if now - child.since > timeout and child.claimed.trial not in board.overdue:
+            board.overdue[child.claimed.trial] = f"it took longer than the {timeout:g} s of --timeout"
+            end(child)
+        elif now - max(child.heard, child.since) > SILENT_SECONDS and child.claimed.trial not in board.silent:
+            board.silent.add(child.claimed.trial)
+            minutes = SILENT_SECONDS / 60
+            board.show.note(f"{child.claimed.name}: no step for {minutes:g} min; --timeout SECONDS ends such a trial")
+
+
 def _interrupted(crew: Crew, board: Board) -> None:
     """First Ctrl-C: let running trials leave a checkpoint. Second: end them where they are."""
     board.interrupted = True
@@ -167,8 +193,9 @@ def _interrupted(crew: Crew, board: Board) -> None:
     _stop(crew, board)
     try:
         while crew.children:
-            if heard := crew.hear():
+            if heard := crew.hear(0.2):
                 _heard(*heard, board)
+            _hurry(crew, board)
     except KeyboardInterrupt:
         for child in crew.kill():
             _bury(child, board)
@@ -204,15 +231,22 @@ def _bury(child: Child, board: Board) -> None:
     if child.claimed is None:
         return
     trial = child.claimed.trial
-    board.show.note(f"a worker died ({how}) in {board.trials[trial].name if trial in board.trials else trial}")
     found = next(q for q in board.queues.values() if q.study.study_name == child.claimed.study)
-    study.give_back(found.study, [child.claimed.number])
+    if trial in board.overdue:
+        study.give_up(found.study, child.claimed.number, board.overdue[trial])
+    else:
+        board.show.note(f"a worker died ({how}) in {board.trials[trial].name if trial in board.trials else trial}")
+        study.give_back(found.study, [child.claimed.number])
     found.refresh()
     gave_up = found.state(trial) == "failed"
     running = runs_of(board.trials[trial], board.stores) if trial in board.trials else []
     for run in (r for r in running if r.status == "RUNNING"):
         if owners.is_dead(run.tags.get("retable.owner", "")):
-            end = "FAILED" if gave_up else "KILLED"
-            closing.terminate(board.stores.tracking, run.id, end, outcome="failed", reason=f"its worker died: {how}")
+            final = "FAILED" if gave_up else "KILLED"
+            reason = board.overdue.get(trial, f"its worker died: {how}")
+            closing.terminate(board.stores.tracking, run.id, final, outcome="failed", reason=reason)
     if gave_up:
-        board.settle(trial, f"its worker died {storage.MAX_KILLS + 1} times, the last by {how}")
+        died = f"its worker died {storage.MAX_KILLS + 1} times, the last by {how}"
+        board.settle(trial, board.overdue.get(trial, died))
+        if trial in board.trials:
+            board.show.event(board.trials[trial], events.Failed(trial, board.bad[trial]))

@@ -18,6 +18,7 @@ from types import TracebackType
 from retable.bench.queue import storage
 from retable.bench.run import claiming, events
 from retable.bench.run.attempt import Worker
+from retable.bench.run.imported import CodeChanged
 from retable.bench.run.orders import Orders
 from retable.bench.store import client, owners, patience
 from retable.bench.store.places import StoreError, redact
@@ -46,7 +47,7 @@ def main() -> None:
     try:
         with client.explained(orders.tracking), storage.explained(orders.storage):
             claiming.work(worker)
-    except (StoreError, OSError) as error:  # a full disk, a store that stayed away: not the trial's fault
+    except (StoreError, OSError, CodeChanged) as error:  # a full disk, a store that is away: not the trial's fault
         _last_words(*sys.exc_info())
         tell(events.Broken(redact(str(error))))
         sys.exit(1)

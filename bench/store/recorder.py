@@ -6,7 +6,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from retable.bench.store import outbox, patience
 from retable.bench.store.client import BATCH, MlflowException, away, connect, patiently, sent
 from retable.bench.store.places import Stores, redact
+from retable.bench.store.records import Run
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.values import text
 
@@ -155,16 +156,17 @@ class Recorder:
             return False
         return True
 
-    def drop_checkpoints(self) -> None:
-        """Delete the checkpoints, which a finished run needs no more; they stay where the server deletes nothing."""
-        if not self._checkpoints:
-            return
-        with self._timed():
-            try:
-                place = self._api.get_run(self.run_id).info.artifact_uri
-                get_artifact_repository(place, sent(self._uri)).delete_artifacts("checkpoint")
-            except (MlflowException, requests.RequestException) as error:
-                sys.stderr.write(f"the checkpoints of run {self.run_id} stay: {redact(str(error))}\n")
+    def drop_checkpoints(self, earlier: Sequence[Run] = ()) -> None:
+        """Delete the checkpoints of this run and of earlier attempts, which a finished trial needs no more; they stay
+        where the server deletes nothing."""
+        runs = [self.run_id] if self._checkpoints else []
+        for run_id in [*runs, *(run.id for run in earlier if "retable.checkpoint" in run.tags)]:
+            with self._timed():
+                try:
+                    place = self._api.get_run(run_id).info.artifact_uri
+                    get_artifact_repository(place, sent(self._uri)).delete_artifacts("checkpoint")
+                except (MlflowException, requests.RequestException) as error:
+                    sys.stderr.write(f"the checkpoints of run {run_id} stay: {redact(str(error))}\n")
 
     def finish(self, status: str) -> None:
         """Flush, then set the run's final status: FINISHED, FAILED or KILLED."""

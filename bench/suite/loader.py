@@ -95,12 +95,14 @@ def packages() -> tuple[list[str], list[str]]:
 
 
 def project_of(path: Path) -> Path:
-    """The project a suite stands in: the nearest folder above it with a pyproject.toml or .git, or the parent
-    of its `suites/` folder, or its own folder."""
+    """The project a suite stands in: the parent of its `suites/` folder (whatever repository that is part of), else
+    the nearest folder above it with a pyproject.toml or .git, else its own folder."""
+    if path.parent.name == "suites":
+        return path.parent.parent
     for folder in path.parents:
         if (folder / "pyproject.toml").is_file() or (folder / ".git").exists():
             return folder
-    return path.parent.parent if path.parent.name == "suites" else path.parent
+    return path.parent
 
 
 def _shown(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -221,6 +222,20 @@ def test_nothing_run_at_all_still_makes_a_report(tmp_path: Path) -> None:
 def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown report format pdf; known: md, html, latex, csv"):
         report.write(results(tmp_path), tmp_path, ["pdf"])
+
+
+def test_what_the_environment_says_to_matplotlib_is_no_matter(tmp_path: Path) -> None:
+    script = (
+        "import os, sys\n"
+        f"sys.path.insert(0, {str(HERE)!r})\n"
+        "from pathlib import Path\n"
+        "import report_sample\n"
+        "from retable.bench import report\n"
+        "print(report.write(report_sample.results(Path('.')), Path('out')).name, os.environ['MPLBACKEND'])\n"
+    )
+    asked = {**os.environ, "MPLBACKEND": "no such backend"}
+    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=asked, capture_output=True, text=True)
+    assert ran.stdout.split() == ["quick.md", "no", "such", "backend"], ran.stderr
 
 
 def test_reports_import_neither_torch_nor_mlflow() -> None:

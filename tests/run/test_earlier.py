@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -70,9 +71,9 @@ def claimed(queue: study.Queue) -> optuna.Trial:
 
 
 def gone() -> str:
-    """The owner of a run whose process is no more: one of this machine that began at another time."""
-    host, pid, _ = owners.owner().split(":", 2)
-    return f"{host}:{pid}:1"
+    """An owner of this machine whose process number belongs to nobody that began then."""
+    host, pid, _, *where = owners.owner().split(":")
+    return ":".join([host, pid, "7", *where])
 
 
 @pytest.mark.parametrize(
@@ -187,9 +188,10 @@ def test_a_trial_goes_on_from_its_newest_sound_checkpoint(
             file.unlink()
         else:
             file.write_bytes(file.read_bytes()[:-1])
-    task, made = Counter(), record()
-    progress = earlier.resume(told, task, made, [run for run in runs(told) if run.id == left])
+    made, notes = record(), list[str]()
+    task, progress = earlier.resume(told, Counter, made, [run for run in runs(told) if run.id == left], notes.append)
     made.finish("KILLED")
+    assert isinstance(task, Counter) and notes == []
     assert (progress.index if progress else 0) == step == float(task.count)
     (run,) = [run for run in runs(told) if run.id == made.run_id]
     assert run.tags.get("retable.resumed", "") == (f"run {left} at step {step}" if step else "")
@@ -200,8 +202,29 @@ def test_a_trial_goes_on_from_its_newest_sound_checkpoint(
 def test_nothing_is_gone_on_from_where_nothing_was_left(told: Orders, record: Record) -> None:
     record().finish("KILLED")
     made = record()
-    assert earlier.resume(told, Counter(), made, runs(told)[:1]) is None
+    _, progress = earlier.resume(told, Counter, made, runs(told)[:1], pytest.fail)
+    assert progress is None
     made.finish("KILLED")
+
+
+class Picky(Counter):
+    """Takes over half of a state before it finds that it cannot use it."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        if float(self.count) == 4:
+            raise KeyError("momentum")
+
+
+def test_a_whole_checkpoint_that_cannot_be_used_is_passed_over_and_told_of(
+    told: Orders, record: Record, left: str
+) -> None:
+    made, notes = record(), list[str]()
+    task, progress = earlier.resume(told, Picky, made, [run for run in runs(told) if run.id == left], notes.append)
+    made.finish("KILLED")
+    assert isinstance(task, Picky) and progress is not None
+    assert progress.index == 2 == float(task.count)
+    assert notes == [f"a checkpoint of run {left} cannot be used (KeyError: 'momentum'); the one before serves"]
 
 
 def test_what_a_checkpoint_says_of_itself_is_plain_text(left: str, told: Orders) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import optuna
+import pytest
 
 from retable.bench.run import orders
 from retable.bench.run.options import Options
@@ -77,3 +78,11 @@ def test_the_commit_is_told_and_whether_files_differ_from_it(tmp_path: Path) -> 
 def test_an_experiments_note_names_the_paper(toy: SuiteFile) -> None:
     said = orders.about_of(toy, "grid")
     assert said == "two methods, four learning rates\n\nA. Nonymous: *On the descent into bowls* (2020)"
+
+
+def test_a_commit_that_is_not_known_has_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not {"mlflow.source.git.commit", "retable.commit_unknown"} & set(orders.facts(tmp_path))  # no repository
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    assert orders.facts(tmp_path)["retable.commit_unknown"]  # nothing is committed yet
+    monkeypatch.setenv("PATH", "")
+    assert orders.facts(tmp_path)["retable.commit_unknown"] == "git is not installed"

@@ -285,10 +285,11 @@ def test_a_project_is_the_nearest_folder_that_is_marked_as_one(tmp_path: Path) -
     suite.parent.mkdir(parents=True)
     assert loader.project_of(suite) == tmp_path / "a" / "b"
     assert loader.project_of(suite.parent.parent / "toy.yaml") == tmp_path / "a" / "b"
-    (tmp_path / "a" / "pyproject.toml").touch()
-    assert loader.project_of(suite) == tmp_path / "a"
-    (tmp_path / "a" / "b" / ".git").mkdir()
+    (tmp_path / "a" / ".git").mkdir()  # a project in a folder of a larger repository
     assert loader.project_of(suite) == tmp_path / "a" / "b"
+    assert loader.project_of(tmp_path / "a" / "b" / "toy.yaml") == tmp_path / "a"
+    (tmp_path / "a" / "b" / "pyproject.toml").touch()
+    assert loader.project_of(tmp_path / "a" / "b" / "toy.yaml") == tmp_path / "a" / "b"
 
 
 def test_a_place_outside_the_working_directory_is_shown_whole(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
