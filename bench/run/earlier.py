@@ -19,7 +19,7 @@ from retable.bench.suite.values import text
 from retable.bench.task import State, Task
 
 BROKEN = (OSError, EOFError, pickle.UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
-"""What reading a state raises, by what is broken, for a file that is."""
+"""What reading a state raises, in torch or in the task that takes it over, where the file is broken or of another form."""
 
 
 def close_abandoned(uri: str, runs: Iterable[records.Run], found: optuna.Study) -> list[records.Run]:
@@ -78,7 +78,7 @@ def resume(
     for run, data in _checkpoints(orders, earlier):
         try:
             progress = training.unpack(data, task)
-        except UNUSABLE as error:
+        except BROKEN as error:
             note(
                 f"a checkpoint of run {run.id} cannot be used ({type(error).__name__}: {error}); the one before serves"
             )
@@ -90,10 +90,6 @@ def resume(
         recorder.tag(resumed=f"run {run.id} at step {progress.index}")
         return task, progress
     return task, None
-
-
-UNUSABLE = (RuntimeError, LookupError, ValueError, TypeError, AttributeError, EOFError, pickle.UnpicklingError)
-"""What reading a checkpoint of another form raises, in torch or in the task that takes it over."""
 
 
 def _checkpoints(orders: Orders, earlier: list[records.Run]) -> Iterator[tuple[records.Run, bytes]]:
