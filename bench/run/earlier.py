@@ -19,7 +19,7 @@ from retable.bench.suite.values import text
 from retable.bench.task import State, Task
 
 BROKEN = (OSError, EOFError, pickle.UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
-"""What reading a state raises, in torch or in the task that takes it over, where the file is broken or of another form."""
+"""What reading a state raises, in torch or in the task that takes it over, for a file that is broken or of old form."""
 
 
 def close_abandoned(uri: str, runs: Iterable[records.Run], found: optuna.Study) -> list[records.Run]:
