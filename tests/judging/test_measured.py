@@ -51,7 +51,7 @@ def test_runs_are_told_apart_by_their_parameters(uri: Uri) -> None:
     assert set(found(uri, match=["lr"])) == {"lr=0.1", "lr=0.01"}
     one = found(uri, match=["lr", "seed"])["lr=0.1 seed=3"]
     assert (one.name, one.state, one.done) == ("nightly: lr=0.1 seed=3", "finished", True)
-    assert one.trial.value("lr") == 0.1 and one.trial.value("seed") == 3
+    assert one.trial == plan.Trial("lr=0.1 seed=3", "", "", "nightly", "", {}, {"lr": 0.1, "seed": 3}, 3)
 
 
 def test_a_curve_is_held_at_shares_of_its_steps_and_at_its_end(uri: Uri) -> None:
@@ -133,6 +133,14 @@ def test_a_run_that_logged_less_is_held_to_what_it_logged(uri: Uri) -> None:
     both = found(uri, "loss/total", "accuracy")["lr=0.1 seed=first"]
     assert both.values == {"loss/total at step 1": 1.0, "loss/total": 1.0}
     assert (both.trial.seed, both.trial.varied["seed"], both.reason, both.code) == (0, "first", "", "")
+
+
+def test_one_run_that_logged_a_metric_is_enough(uri: Uri) -> None:
+    train(uri, [], lr=0.1)
+    with pytest.raises(GateError, match=r"^no run of 'nightly' has logged loss/total, accuracy"):
+        found(uri, "loss/total", "accuracy")
+    train(uri, [1.0], lr=0.2)
+    assert {key: bool(m.values) for key, m in found(uri).items()} == {"lr=0.1": False, "lr=0.2": True}
 
 
 def test_a_tag_is_looked_for_among_the_users_own(uri: Uri) -> None:
