@@ -1,43 +1,35 @@
 """The suite format as pydantic models: what one YAML file may say.
 
-`suite.py` reads a file into these and checks what no type can say (names that refer to each
+`loader` reads a file into these, `checks` says what no type can say (names that refer to each
 other); `suite.schema.json` is generated from them for editors (`python -m retable.bench.suite.schema`).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Scalar = bool | int | float | str | None
-Where = dict[str, Any]
-"""Setting name -> value, or list of values of which one must match. `seed` counts as a setting."""
-
-
-def _named(word: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", word):
-        raise ValueError(f"'{word}' is no name: letters, digits, '.', '_' and '-', the first a letter or a digit")
-    return word
-
-
-Name = Annotated[str, AfterValidator(_named)]
-"""What becomes part of a path, an address or a heading's anchor."""
-
-
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
-
-
-Names = Annotated[list[str], BeforeValidator(_as_list)]
-"""One name or a list of names."""
-
-
-class Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+from retable.bench.suite.figures import AnyFigure as AnyFigure
+from retable.bench.suite.figures import Arrays as Arrays
+from retable.bench.suite.figures import Bars as Bars
+from retable.bench.suite.figures import Curves as Curves
+from retable.bench.suite.figures import Figure as Figure
+from retable.bench.suite.figures import Heatmap as Heatmap
+from retable.bench.suite.figures import Images as Images
+from retable.bench.suite.figures import Importance as Importance
+from retable.bench.suite.figures import Lines as Lines
+from retable.bench.suite.figures import Panel as Panel
+from retable.bench.suite.figures import Plot as Plot
+from retable.bench.suite.parts import Closed as Closed
+from retable.bench.suite.parts import Name as Name
+from retable.bench.suite.parts import Names as Names
+from retable.bench.suite.parts import Scalar as Scalar
+from retable.bench.suite.parts import Select as Select
+from retable.bench.suite.parts import View as View
+from retable.bench.suite.parts import Where as Where
 
 
 class Constant(Closed):
@@ -74,7 +66,7 @@ class Scale(Closed):
     """A named size of the same suite; its settings are merged over every experiment's."""
 
     about: str = Field(description="what it needs and how long it takes")
-    settings: Constants = {}
+    settings: Constants = Field(default={})
 
 
 class Range(Closed):
@@ -98,7 +90,7 @@ class Named(Closed):
     """An Optuna sampler or pruner: its class name and arguments."""
 
     name: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
 
 
 class Search(Closed):
@@ -118,8 +110,8 @@ class From(Closed):
     """Start from another experiment's final state: the trial with equal values of `match` (and seed)."""
 
     experiment: str
-    match: list[str] = []
-    where: Where = {}
+    match: list[str] = Field(default=[])
+    where: Where = Field(default={})
 
 
 class Experiment(Closed):
@@ -127,7 +119,7 @@ class Experiment(Closed):
 
     task: str
     about: str
-    settings: Constants = {}
+    settings: Constants = Field(default={})
     cells: dict[str, Constants] | None = Field(
         default=None, description="explicit cells by name, each merged over settings; the name becomes setting 'cell'"
     )
@@ -140,30 +132,6 @@ class Experiment(Closed):
         default={}, description="scale -> measured seconds of one trial, for the first estimate of `bench plan`"
     )
     from_: From | None = Field(default=None, alias="from")
-
-
-class Select(Closed):
-    """Keep, per remaining setting, the cell with the best mean over seeds."""
-
-    lowest: str | None = None
-    highest: str | None = None
-    over: list[str] = Field(min_length=1, description="settings that are selected away")
-
-    @model_validator(mode="after")
-    def _one(self) -> Select:
-        if (self.lowest is None) == (self.highest is None):
-            raise ValueError("give exactly one of lowest, highest")
-        return self
-
-
-class View(Closed):
-    """What tables, figures and claims share: which trials they look at."""
-
-    from_: Names = Field(alias="from", description="experiment, or experiments whose trials are pooled")
-    where: Where = {}
-    select: Select | None = None
-    source: str = Field(default="", description="where it stands in the paper; empty: not in the paper")
-    not_at: dict[str, str] = Field(default={}, description="scale -> why it can't be shown or judged there")
 
 
 class Column(Closed):
@@ -194,7 +162,7 @@ class Row(Closed):
     """An explicit row: the trials it stands for."""
 
     label: str = ""
-    where: Where = {}
+    where: Where = Field(default={})
     from_: Names | None = Field(default=None, alias="from")
 
 
@@ -216,103 +184,6 @@ class Table(View):
         default={}, description="row -> column -> value as printed, or {not_published: reason}"
     )
     note: str = ""
-
-
-class Panel(Closed):
-    """A panel of an arrays figure: one array of each run's .npz file as lines."""
-
-    title: str
-    y: str = Field(description="array; two-dimensional: a line per row")
-    x: str | None = Field(default=None, description="array along x; none: the position in y")
-    x_label: str = ""
-    log: bool = Field(default=False, description="logarithmic value axis; values at or below 0 are left out")
-    limits: tuple[float, float] | None = Field(default=None, description="of the value axis; none: what fits")
-
-
-class Figure(View):
-    """A figure, whatever its kind: a picture of metrics or artifacts. Never runs anything."""
-
-    title: str
-    labels: dict[str, str] = Field(default={}, description="value of a setting -> label as the paper prints it")
-    note: str = ""
-
-    @property
-    def axes(self) -> dict[str, str]:
-        """The keys of this kind that name a setting, each with the setting it names."""
-        named = {key: getattr(self, key, None) for key in ("x", "y", "colour", "panels", "rows", "columns")}
-        return {key: setting for key, setting in named.items() if setting is not None}
-
-
-class Plot(Figure):
-    """What figures over axes share: one metric, a panel per value of a setting."""
-
-    metric: str = Field(description="what is drawn")
-    panels: str | None = Field(default=None, description="setting with a panel per value")
-    log: bool = Field(default=False, description="logarithmic value axis")
-    wrap: int = Field(default=4, ge=1, description="panels in a line")
-
-
-class Curves(Plot):
-    """A metric over training steps."""
-
-    kind: Literal["curves"]
-    colour: str = Field(description="setting with a line per value")
-    smooth: int = Field(default=1, ge=1, description="running mean over so many points, raw shown faintly")
-
-
-class Heatmap(Plot):
-    """A metric over two settings, as numbered cells."""
-
-    kind: Literal["heatmap"]
-    x: str = Field(description="setting along x")
-    y: str = Field(description="setting along y")
-
-
-class Lines(Plot):
-    """A metric along a setting, as lines with intervals."""
-
-    kind: Literal["lines"]
-    x: str = Field(description="setting along x")
-    colour: str | None = Field(default=None, description="setting with a line per value")
-
-
-class Bars(Plot):
-    """A metric per value of a setting, a row each, as points with intervals."""
-
-    kind: Literal["bars"]
-    x: str = Field(description="setting with a row per value")
-    colour: str | None = Field(default=None, description="setting with a point per value in each row")
-
-
-class Importance(Figure):
-    """What share of a metric's variance each setting of a search explains."""
-
-    kind: Literal["importance"]
-    metric: str = Field(description="what is explained")
-
-
-class Images(Figure):
-    """A picture that each run saved, side by side or as a grid."""
-
-    kind: Literal["images"]
-    artifact: str = Field(description="artifact path in each run, as images/stylised.png")
-    rows: str | None = Field(default=None, description="setting with a row per value")
-    columns: str | None = Field(default=None, description="setting with a column per value")
-    also: dict[str, str] = Field(default={}, description="label -> artifact of any one run, shown first")
-    wrap: int = Field(default=4, ge=1, description="pictures in a line")
-
-
-class Arrays(Figure):
-    """Arrays that each run saved, as lines: a row per run, a panel per array."""
-
-    kind: Literal["arrays"]
-    artifact: str = Field(description="artifact path in each run, as arrays/x.npz")
-    arrays: list[Panel] = Field(description="the panels of a row")
-    rows: str | None = Field(default=None, description="setting with a row per value")
-    by: str | None = Field(default=None, description="array that numbers the lines of two-dimensional ones")
-
-
-AnyFigure = Annotated[Curves | Heatmap | Images | Lines | Bars | Arrays | Importance, Field(discriminator="kind")]
 
 
 class Below(Closed):
@@ -431,9 +302,9 @@ class Suite(Closed):
     settings: Constants = Field(default={}, description="shared by all experiments whose task knows them")
     scales: dict[Name, Scale] = Field(min_length=1)
     experiments: dict[Name, Experiment] = Field(min_length=1)
-    tables: dict[Name, Table] = {}
-    figures: dict[Name, AnyFigure] = {}
-    claims: dict[Name, Claim] = {}
+    tables: dict[Name, Table] = Field(default={})
+    figures: dict[Name, AnyFigure] = Field(default={})
+    claims: dict[Name, Claim] = Field(default={})
     consistency: dict[str, Consistency] = Field(
         default={},
         description="published values that must agree; `retable.bench.report.consistency` compares them",
