@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from retable.bench import tables
 from retable.bench.commands.common import ANY_SUITE, FINE, JSON, Selection, dump, of_every_suite, planned, selecting
-
-STATES = ("declared", "finished", "diverged", "collapsed", "pruned", "failed", "running", "missing", "stale")
 
 
 @click.command("status")
@@ -25,14 +23,16 @@ def command(selection: Selection, as_json: bool) -> int:
         print(dump(ledger.as_json(entries)) if as_json else ledger.text(entries))
         return code
     found = facts(selection)
-    keys = ("suite", "experiment", *STATES)
-    rows = [[str(r[k]) for k in keys] for r in found["experiments"]]
-    print(dump([found]) if as_json else tables.text(keys, rows, rule=True))
+    rows = found["experiments"]
+    lines = [[str(value) for value in row.values()] for row in rows]
+    print(dump([found]) if as_json else tables.text(list(rows[0]), lines, rule=True))
     return FINE
 
 
 def facts(selection: Selection) -> dict[str, Any]:
     """Counts of states by experiment."""
+    from retable.bench.store.status import State
+
     file, chosen, _, statuses = planned(selection)
     rows: dict[str, Counter[str]] = {}
     for trial in chosen:
@@ -40,9 +40,9 @@ def facts(selection: Selection) -> dict[str, Any]:
         rows.setdefault(trial.experiment, Counter()).update(
             ["declared", found.state, *(["stale"] if found.stale else [])]
         )
-    own = file.suite.suite
+    own, states = file.suite.suite, ("declared", *get_args(State), "stale")
     return {
         "suite": own,
         "scale": selection.scale,
-        "experiments": [{"suite": own, "experiment": e, **{s: n[s] for s in STATES}} for e, n in rows.items()],
+        "experiments": [{"suite": own, "experiment": e, **{s: n[s] for s in states}} for e, n in rows.items()],
     }

@@ -71,3 +71,15 @@ def test_what_is_written_at_once_breaks_no_more_than_what_waits(project: Path) -
 def test_the_exit_code_is_the_commands_own(project: Path, variables: dict[str, str]) -> None:
     assert unread("list", "nothing", quiet=True, **variables) == (2, "")
     assert unread("report", "toy", quiet=True, **variables) == (4, "")
+
+
+def test_what_is_written_at_once_and_has_no_room_is_said_plainly(project: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "retable", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+    assert (ran.returncode, ran.stderr) == (2, "[Errno 28] No space left on device\n")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from running import Ran, command
 
 Bench = Callable[..., Ran]
@@ -26,11 +29,19 @@ def test_trials_are_counted_by_state(ran: Path, bench: Bench) -> None:
         "tune": {"declared": 1, "missing": 1},
     }
     header, _, grid, tune = bench("status", "toy").out.splitlines()
-    assert header.split() == [
-        "suite", "experiment", "declared", "finished", "diverged", "pruned", "failed", "running", "missing", "stale",
-    ]  # fmt: skip
-    assert grid.split() == ["toy", "grid", "16", "4", "0", "0", "0", "0", "12", "0"]
-    assert tune.split() == ["toy", "tune", "1", "0", "0", "0", "0", "0", "1", "0"]
+    states = ["declared", "finished", "diverged", "collapsed", "pruned", "failed", "running", "missing", "stale"]
+    assert header.split() == ["suite", "experiment", *states]
+    assert grid.split() == ["toy", "grid", "16", "4", "0", "0", "0", "0", "0", "12", "0"]
+    assert tune.split() == ["toy", "tune", "1", "0", "0", "0", "0", "0", "0", "1", "0"]
+
+
+@pytest.mark.parametrize("state", ["diverged", "collapsed", "pruned"])
+def test_what_ended_without_a_result_is_counted_as_what_it_is(ran: Path, bench: Bench, state: str) -> None:
+    with closing(sqlite3.connect(ran / "mlruns" / "mlflow.db")) as store, store:
+        changed = store.execute("UPDATE tags SET value = ? WHERE key = 'retable.outcome'", (state,))
+        assert changed.rowcount == 4
+    found = counts(bench("status", "toy", "--json", "--where", "experiment=grid,lr=0.1"))
+    assert found == {"grid": {"declared": 4, state: 4}}
 
 
 def test_stale_trials_are_counted_beside_finished_ones(ran: Path, bench: Bench) -> None:

@@ -65,6 +65,16 @@ def test_where_no_trial_of_its_experiment_ran_there_is_nothing_near(ran: Path, b
     assert found["because"] == ["no trial of its experiment has run at this scale"]
 
 
+def test_only_finished_runs_of_the_same_scale_are_near(ran: Path, bench: Bench) -> None:
+    assert why(bench, f"{PLAIN},lr=0.1", "--scale", "long")["because"] == [
+        "no trial of its experiment has run at this scale"
+    ]
+    with closing(sqlite3.connect(ran / "mlruns" / "mlflow.db")) as store, store:
+        store.execute("UPDATE runs SET status = 'FAILED' WHERE name = 'plain lr=0.1 seed=0'")
+    nearest, *differs = why(bench, f"{PLAIN},lr=0.01")["because"]
+    assert "(plain lr=0.1 seed=1)" in nearest and differs == ["lr is 0.01, was 0.1", "seed is 0, was 1"]
+
+
 def test_a_run_that_was_interrupted_is_said(ran: Path, bench: Bench) -> None:
     with closing(sqlite3.connect(ran / "mlruns" / "mlflow.db")) as store, store:
         store.execute("UPDATE runs SET status = 'KILLED'")
