@@ -28,6 +28,7 @@ def test_a_trial_says_all_that_determines_it(toy: Suite) -> None:
     *_, tune = plan.trials(toy, "quick")
     assert (tune.suite, tune.scale, tune.experiment, tune.task) == ("toy", "quick", "tune", "descent")
     settings = {"lr": 0.05, "method": "plain", "steps": 20, "pause": 0.0, "fail_at": -1, "kill_at": -1}
+    settings["collapsed"] = ""
     assert (tune.settings, tune.varied, tune.seed, tune.data, tune.slot) == (settings, {}, 0, {}, None)
 
 
@@ -56,7 +57,7 @@ def test_the_command_line_overrides_settings_and_seeds(toy: Suite) -> None:
             "quick",
             {"stepps": 1},
             "--set: unknown setting 'stepps'; did you mean 'steps'? "
-            "known: a, b, fail_at, kill_at, lr, method, pause, s1, s10, s11, s12, s13, ...",
+            "known: a, b, collapsed, fail_at, kill_at, lr, method, pause, s1, s10, s11, s12, ...",
         ),
         (
             "quick",
