@@ -14,8 +14,6 @@ from running import Ran, command
 HERE = Path(__file__).parent
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-os.environ.pop("MLFLOW_TRACKING_URI", None)
-os.environ.pop("RETABLE_STORAGE", None)
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +27,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def no_store_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test finds the store that another has named: MLflow's `set_tracking_uri` leaves it in the environment."""
+    for name in ("MLFLOW_TRACKING_URI", "RETABLE_STORAGE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")
