@@ -1,7 +1,7 @@
 """Conformance: whether a paper's tasks and data are what the engine takes them for. For those who bring them.
 
     from retable.bench.testing import check_task, check_source
-    check_task("denoise", {"weight": 0.1, ...}, packages=["denoising"])
+    check_task("mytask", {"weight": 0.1, ...}, packages=["mypaper"])
 
 or, for every task and data source of a project's suites, `pytest --pyargs retable.bench.testing` (`test_conformance`).
 """
