@@ -29,11 +29,20 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(autouse=True)
-def no_store_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test finds the store that another has named: MLflow's `set_tracking_uri` leaves it in the environment."""
+def _forget_stores() -> None:
     for name in ("MLFLOW_TRACKING_URI", "RETABLE_STORAGE"):
-        monkeypatch.delenv(name, raising=False)
+        os.environ.pop(name, None)
+
+
+_forget_stores()
+
+
+@pytest.fixture(autouse=True)
+def no_store_by_name() -> Iterator[None]:
+    """No test finds the store that another has named: MLflow's `set_tracking_uri` leaves it in the environment."""
+    _forget_stores()
+    yield
+    _forget_stores()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""MLflow's client: the one place that imports MLflow, and what its errors mean.
+"""MLflow's client, and what its errors mean.
 
 Import this module before any other that imports MLflow: what it sets in the environment counts at MLflow's import.
 """
