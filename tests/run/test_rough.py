@@ -67,6 +67,17 @@ def test_a_model_of_nan_is_diverged_and_not_finished(
     assert attempts(world) == ["FINISHED"]
 
 
+@pytest.mark.parametrize("line", ["import no_such_package", "undefined", "raise SystemExit('not today')"])
+def test_a_task_whose_module_cannot_be_imported_fails_once_with_the_reason(
+    world: Path, bench: Callable[..., Ran], line: str
+) -> None:
+    tasks = world / "roughpaper" / "tasks.py"
+    tasks.write_text(f"{line}\n{tasks.read_text()}")
+    ran = run(bench, "well")
+    assert ran.code == 3 and "(tasks.py:1)" in ran.err
+    assert attempts(world) == ["FAILED"]
+
+
 def test_a_task_that_forks_does_not_keep_the_run_from_ending(world: Path, bench: Callable[..., Ran]) -> None:
     began = time.monotonic()
     ran = run(bench, "fork")
