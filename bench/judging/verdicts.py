@@ -193,7 +193,7 @@ def _basis(judged: Sequence[Judged], claim: Claim, lost: str) -> str:
             how += f" over {len(judged)} comparisons (Bonferroni)"
             shown = _interval(worst.comparison, worst.strict)
     text = f"{how}; {many}{worst.comparison.label}" + (f": {shown}" if math.isfinite(d.mean) else "")
-    if isinstance(claim.check, Ratio) and claim.check.published is not None:
+    if isinstance(claim.check, Ratio) and isinstance(claim.check.published, float):
         text += f" (published {times(claim.check.published)})"
     return text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from retable.bench import data
 from retable.bench.suite import plan, resolve
 from retable.bench.suite.schema import (
     Agrees,
+    Check,
     Claim,
     Column,
     Constants,
@@ -20,14 +22,21 @@ from retable.bench.suite.schema import (
     Importance,
     NotPublished,
     Plot,
+    Precondition,
+    PublishedRatio,
+    Ratio,
     Suite,
     Table,
+    Value,
     View,
 )
 from retable.bench.suite.values import matches, text
 from retable.bench.task import ENGINE_METRICS, TaskSpec, UnknownTask, did_you_mean, find_task, legal_metric
 
 Path_ = tuple[str | int, ...]
+
+
+VIEWS = ("tables", "figures", "preconditions", "claims")
 
 
 @dataclass(frozen=True)
@@ -77,8 +86,8 @@ def problems(suite: Suite) -> Iterator[Problem]:
     for name, spec in specs.items():
         yield from _settings_values(suite, name, spec, values.setdefault(name, {}))
     check = partial(_View, suite, specs, values)
-    for kind, views in (("tables", suite.tables), ("figures", suite.figures), ("claims", suite.claims)):
-        for name, view in views.items():
+    for kind in VIEWS:
+        for name, view in getattr(suite, kind).items():
             yield from check((kind, name), view).problems()
     yield from _contents(suite)
     yield from _consistency(suite)
@@ -101,15 +110,20 @@ def _consistency(suite: Suite) -> Iterator[Problem]:
         if declared.difference is not None:
             cells += [((*here, "difference", key), getattr(declared.difference, key)) for key in ("of", "minus")]
         for path, cell in cells:
-            table, row, column = [*cell.split("/"), "", ""][:3]
-            rows = suite.tables[table].published if table in suite.tables else {}
-            if table not in suite.tables:
-                yield _unknown(path, "table", table, suite.tables, at_key=False)
-            elif row not in rows:
-                yield _unknown(path, "published row", row, rows, at_key=False)
-            elif not isinstance(rows[row].get(column), (int, float)):
-                numbers = [key for key, value in rows[row].items() if isinstance(value, (int, float))]
-                yield _unknown(path, "published number in column", column, numbers, at_key=False)
+            yield from _published_cell(suite, path, cell)
+
+
+def _published_cell(suite: Suite, path: Path_, cell: str) -> Iterator[Problem]:
+    """A reference 'table/row/column' must lead to a published number."""
+    table, row, column = [*cell.split("/"), "", ""][:3]
+    rows = suite.tables[table].published if table in suite.tables else {}
+    if table not in suite.tables:
+        yield _unknown(path, "table", table, suite.tables, at_key=False)
+    elif row not in rows:
+        yield _unknown(path, "published row", row, rows, at_key=False)
+    elif not isinstance(rows[row].get(column), (int, float)):
+        numbers = [key for key, value in rows[row].items() if isinstance(value, (int, float))]
+        yield _unknown(path, "published number in column", column, numbers, at_key=False)
 
 
 def _unknown(path: Path_, what: str, word: object, known: Iterable[str], *, at_key: bool = True) -> Problem:
@@ -141,7 +155,7 @@ def _scale_names(suite: Suite) -> Iterator[Problem]:
             for scale in getattr(experiment, part):
                 if scale not in suite.scales:
                     yield _unknown(("experiments", name, part, scale), "scale", scale, suite.scales)
-    for kind in ("tables", "figures", "claims"):
+    for kind in VIEWS:
         for name, view in getattr(suite, kind).items():
             for scale in view.not_at:
                 if scale not in suite.scales:
@@ -266,8 +280,10 @@ class _View:
             yield from self.table(self.view)
         elif isinstance(self.view, Figure):
             yield from self.figure(self.view)
-        elif isinstance(self.view, Claim):
-            yield from self.claim(self.view)
+        elif isinstance(self.view, Claim | Precondition):
+            yield from self.check(self.view.check)
+            if isinstance(self.view, Claim):
+                yield from self.claim(self.view)
 
     def known(self, experiments: Iterable[str] | None = None) -> dict[str, list[Any]]:
         """Setting -> its values over the experiments that the view looks at."""
@@ -361,21 +377,41 @@ class _View:
             yield from self.metric(("metric",), figure.metric)
 
     def claim(self, claim: Claim) -> Iterator[Problem]:
-        check = claim.check
+        for i, name in enumerate(claim.needs):
+            if name not in self.suite.preconditions:
+                yield _unknown((*self.path, "needs", i), "precondition", name, self.suite.preconditions, at_key=False)
+        if claim.replicates is not None:
+            pattern, here = claim.replicates.metrics, (*self.path, "replicates", "metrics")
+            if isinstance(claim.check, Agrees | Value):
+                yield Problem(here, f"the form '{claim.check.form}' has no replicates")
+            for name in self.view.from_:
+                if len(fnmatch.filter(self.specs[name].metrics, pattern)) < 2:
+                    task = self.suite.experiments[name].task
+                    yield Problem(here, f"fewer than two metrics of task '{task}' fit the pattern '{pattern}'")
+
+    def check(self, check: Check) -> Iterator[Problem]:
         yield from self.metric(("check", "metric"), check.metric)
         for part in ("these", "than", "of", "to"):
             where = getattr(check, part, None)
             if where is not None:
                 yield from self.where(("check", part), where)
-        over = getattr(check, "over", ())
-        for key in [over] if isinstance(over, str) else over:
-            yield from self.setting(("check", "over"), key)
+        for part in ("over", "per"):
+            keys = getattr(check, part, ())
+            for key in [keys] if isinstance(keys, str) else keys:
+                yield from self.setting(("check", part), key)
+        path = (*self.path, "check", "published")
         if isinstance(check, Agrees):
             table, _, column = check.published.partition("/")
-            tables, path = self.suite.tables, (*self.path, "check", "published")
+            tables = self.suite.tables
             rows = tables[table].published.values() if table in tables else ()
             numbers = {name for row in rows for name, value in row.items() if isinstance(value, (int, float))}
             if table not in tables:
                 yield _unknown(path, "table", table, tables, at_key=False)
             elif column not in numbers:
                 yield _unknown(path, "published column", column, numbers, at_key=False)
+        elif isinstance(check, Value):
+            yield from _published_cell(self.suite, path, check.published)
+        elif isinstance(check, Ratio) and isinstance(check.published, PublishedRatio):
+            for part in ("of", "to"):
+                for i, cell in enumerate(getattr(check.published, part)):
+                    yield from _published_cell(self.suite, (*path, part, i), cell)

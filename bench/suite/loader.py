@@ -170,7 +170,7 @@ def _models(path: yaml12.Path_) -> list[type[BaseModel]]:
 
 def _discriminator(models: Sequence[type[BaseModel]]) -> str:
     """The key that tells which of several models a mapping is; an empty text where none does."""
-    keys = (key for key in ("form", "kind") if models and all(key in model.model_fields for model in models))
+    keys = (key for key in ("form", "kind") if len(models) > 1 and all(key in model.model_fields for model in models))
     return next(keys, "")
 
 

@@ -8,10 +8,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from retable.bench.suite.claims import Agrees as Agrees
+from retable.bench.suite.claims import Below as Below
+from retable.bench.suite.claims import Check as Check
+from retable.bench.suite.claims import Claim as Claim
+from retable.bench.suite.claims import Extreme as Extreme
+from retable.bench.suite.claims import Monotone as Monotone
+from retable.bench.suite.claims import Precondition as Precondition
+from retable.bench.suite.claims import PublishedRatio as PublishedRatio
+from retable.bench.suite.claims import Ratio as Ratio
+from retable.bench.suite.claims import Same as Same
+from retable.bench.suite.claims import Spread as Spread
+from retable.bench.suite.claims import Value as Value
 from retable.bench.suite.figures import AnyFigure as AnyFigure
 from retable.bench.suite.figures import Arrays as Arrays
 from retable.bench.suite.figures import Bars as Bars
@@ -132,6 +144,11 @@ class Experiment(Closed):
         default={}, description="scale -> measured seconds of one trial, for the first estimate of `bench plan`"
     )
     from_: From | None = Field(default=None, alias="from")
+    reference: str = Field(
+        default="",
+        description="what its trials do, where they are a cheap yardstick and no method of the paper ('the content "
+        "unchanged'); tables and figures label them so",
+    )
 
 
 class Column(Closed):
@@ -186,87 +203,6 @@ class Table(View):
     note: str = ""
 
 
-class Below(Closed):
-    """Every one of `these` has a lower (or higher, where `higher`) metric than every one of `than`."""
-
-    form: Literal["below"]
-    metric: str
-    these: Where
-    than: Where
-    higher: bool = False
-    margin: float = Field(default=0.0, ge=0, description="relative: 0.02 asks for 2 % of the better side at least")
-
-
-class Ratio(Closed):
-    """mean(of) / mean-or-best(to), against bounds; `published` is the paper's own ratio."""
-
-    form: Literal["ratio"]
-    metric: str
-    of: Where
-    to: Where
-    to_statistic: Literal["mean", "lowest", "highest", "each"] = Field(
-        default="mean", description="'each': the ratio to every one must be in the bounds"
-    )
-    at_least: float | None = None
-    at_most: float | None = None
-    published: float | None = None
-
-    @model_validator(mode="after")
-    def _bounded(self) -> Ratio:
-        if self.at_least is None and self.at_most is None:
-            raise ValueError("give at_least, at_most or both")
-        return self
-
-
-class Spread(Closed):
-    """The spread (highest / lowest over `over`) of each of `these` is larger than that of each of `than`."""
-
-    form: Literal["spread"]
-    metric: str
-    these: Where
-    than: Where
-    over: list[str] = Field(min_length=1)
-
-
-class Monotone(Closed):
-    """The metric falls (or rises) along a setting, the other settings held."""
-
-    form: Literal["monotone"]
-    metric: str
-    over: str
-    direction: Literal["falls", "rises"]
-
-
-class Extreme(Closed):
-    """`these` have the lowest (or highest) metric among all trials of the view."""
-
-    form: Literal["extreme"]
-    metric: str
-    these: Where
-    end: Literal["lowest", "highest"]
-
-
-class Agrees(Closed):
-    """Ours and the paper's values put the values of a setting in the same order: Kendall's tau-b is above a bound."""
-
-    form: Literal["agrees"]
-    metric: str
-    over: str = Field(description="the setting whose values are ranked; its values are rows of the published table")
-    published: str = Field(description="'table/column' of the published numbers")
-    above: float = Field(default=0.0, ge=-1, lt=1, description="tau that the ranks must exceed; 0: no order at all")
-
-
-Check = Annotated[Below | Ratio | Spread | Monotone | Extreme | Agrees, Field(discriminator="form")]
-
-
-class Claim(View):
-    """A sentence of the paper as a check over results."""
-
-    quote: str = Field(min_length=10, description="the paper's own words")
-    check: Check
-    note: str = Field(default="", description="how the sentence was read")
-
-
 class PublishedDifference(Closed):
     """A difference of two published cells that the paper's text states."""
 
@@ -304,6 +240,9 @@ class Suite(Closed):
     experiments: dict[Name, Experiment] = Field(min_length=1)
     tables: dict[Name, Table] = Field(default={})
     figures: dict[Name, AnyFigure] = Field(default={})
+    preconditions: dict[Name, Precondition] = Field(
+        default={}, description="what must hold of the models before a claim that needs it is tried"
+    )
     claims: dict[Name, Claim] = Field(default={})
     consistency: dict[str, Consistency] = Field(
         default={},

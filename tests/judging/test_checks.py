@@ -664,12 +664,6 @@ def test_agrees_ranks_ours_and_the_papers_seed_by_seed() -> None:
     assert [c.get("optimizer") for c in setup.used] == ["adam", "rprop", "rmsprop"]
 
 
-def test_agrees_above_a_bound() -> None:
-    one = only(made("agrees", ours("adam", "rprop", "rmsprop"), **ORDER, above=0.25))
-    assert one.label.endswith("above 0.25")
-    assert gap(one) == pytest.approx({0: 0.75, 1: 0.75}) and one.shown(0.75) == 1.0
-
-
 def test_agrees_takes_the_seeds_that_every_cell_has() -> None:
     def only_seed(optimizer: str, *seeds: int) -> list[Trial]:
         return trials(dict.fromkeys(seeds, PRINTED[optimizer]), optimizer=optimizer)

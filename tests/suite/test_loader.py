@@ -24,14 +24,14 @@ RULES = [
         "a key that no suite has",
         E + "▸abuot: a\n",
         "abuot: unknown key 'abuot'; did you mean 'about'? known: about, claims, consistency, experiments, figures, "
-        "notes, packages, paper, scales, settings, suite, tables",
+        "notes, packages, paper, preconditions, scales, settings, suite, ...",
         "abuot: a\n -> ",
     ),
     Rule(
         "a key that no experiment has",
         "experiments: {e: {task: fly, about: a, ▸form: {experiment: e}}}\n",
-        "experiments.e.form: unknown key 'form'; did you mean 'from'? known: about, at, cells, from, not_at, search, "
-        "seconds_at, seeds, seeds_at, settings, task",
+        "experiments.e.form: unknown key 'form'; did you mean 'from'? known: about, at, cells, from, not_at, "
+        "reference, search, seconds_at, seeds, seeds_at, settings, task",
         ", form: {experiment: e} -> ",
     ),
     Rule(
@@ -100,7 +100,8 @@ RULES = [
     Rule(
         "a form of claim that there is not",
         f"{GRID}{CLAIM}, form: ▸beneath}}}}}}\n",
-        "claims.c.check.form: 'beneath' is not allowed; known: below, ratio, spread, monotone, extreme, agrees",
+        "claims.c.check.form: 'beneath' is not allowed; known: below, ratio, spread, monotone, extreme, agrees, "
+        "same, value",
         f"form: beneath -> {BELOW}",
     ),
     Rule(
@@ -176,10 +177,10 @@ RULES = [
         "every mistake is told, in the order of the file",
         "experiments:\n  z: {task: fly, ▸abuot: a, about: a}\n  a: {task: ▸[], about: a}\n▸suites: a\n",
         "experiments.z.abuot: unknown key 'abuot'; did you mean 'about'? known: about, at, cells, from, not_at, "
-        "search, seconds_at, seeds, seeds_at, settings, task\n"
+        "reference, search, seconds_at, seeds, seeds_at, settings, task\n"
         "experiments.a.task: Input should be a valid string\n"
         "suites: unknown key 'suites'; did you mean 'suite'? known: about, claims, consistency, "
-        "experiments, figures, notes, packages, paper, scales, settings, suite, tables",
+        "experiments, figures, notes, packages, paper, preconditions, scales, settings, suite, ...",
         "abuot: a,  ->  ~ [] -> fly ~ suites: a\n -> ",
     ),
 ]
