@@ -148,20 +148,20 @@ def _write(subject: Subject, held: Baseline, path: Path, update: bool, measure: 
     """`--update` and `--measure`: write the baseline, and say what became of it."""
     from dataclasses import replace
 
-    from retable.bench.judging import baseline as baselines
+    from retable.bench.judging import baseline
 
     new, code = replace(held, about=held.about or subject.about), FINE
     said: dict[str, Any] = {}
     if update:
         # Only a full update drops what is gone: a part does not see all that there is.
-        new, changes = baselines.merge(new, [m for m in subject.measured if whole or m.state != "gone"])
+        new, changes = baseline.merge(new, [m for m in subject.measured if whole or m.state != "gone"])
         code = SOME_FAILED if changes.refused else FINE if changes.held else NOTHING
         said["update"] = changes
     if measure:
         said["measured"] = found = _measure(subject, measure)
-        new = baselines.with_measurements(new, found)
+        new = baseline.with_measurements(new, found)
     if [*new.sections, *new.measurements] != [*held.sections, *held.measurements]:
-        baselines.write(new, path)
+        baseline.write(new, path)
     if as_json:
         print(json.dumps({"baseline": str(path), **said}, indent=1, default=vars))
         return code

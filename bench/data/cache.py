@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retable.bench.data.download import Progress, quiet
+from retable.bench.data.download import Watcher, quiet
 from retable.bench.data.source import DataError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def prepare(
     size: int,
     pixels: Path,
     *,
-    progress: Progress = quiet,
+    progress: Watcher = quiet,
     workers: int | None = None,
 ) -> Index:
     """Make the cache `pixels` of `files` (names relative to `folder`), unless it is there; return its index.
@@ -97,7 +97,7 @@ def remove(pixels: Path) -> None:
 
 
 def _build(
-    folder: Path, files: Sequence[str], size: int, pixels: Path, key: str, progress: Progress, workers: int
+    folder: Path, files: Sequence[str], size: int, pixels: Path, key: str, progress: Watcher, workers: int
 ) -> Index:
     from retable.bench.data.decode import read_rgb, square
 

@@ -14,7 +14,7 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from retable.bench.data.download import Progress, Remote, download, quiet
+from retable.bench.data.download import Remote, Watcher, download, quiet
 from retable.bench.data.source import DataError, Source, root
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def missing() -> str | None:
     )
 
 
-def get(*, progress: Progress = quiet) -> None:
+def get(*, progress: Watcher = quiet) -> None:
     """Download (170 MB), verify and unpack into `root()/cifar10`; goes on where it was broken off. Raises DataError."""
     import tarfile
 

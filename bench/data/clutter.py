@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from retable.bench.data.download import Progress, quiet
+from retable.bench.data.download import Watcher, quiet
 from retable.bench.data.source import Source, root
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def prepare(
     *,
     seed: int = 0,
     workers: int | None = None,
-    progress: Progress = quiet,
+    progress: Watcher = quiet,
 ) -> Path:
     """Folder of a set with `counts` scenes a part at `size` pixels a side; made on the first call, then kept.
 
@@ -268,7 +268,7 @@ def _smooth(size: int, knots: int, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def _make(folder: Path, size: int, counts: dict[Part, int], seed: int, workers: int, progress: Progress) -> None:
+def _make(folder: Path, size: int, counts: dict[Part, int], seed: int, workers: int, progress: Watcher) -> None:
     """All parts, in chunks over processes; labels.json of each from what the chunks return."""
     jobs = []
     for part in PARTS:

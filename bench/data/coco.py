@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from retable.bench.data.download import Progress, Remote, download, quiet
+from retable.bench.data.download import Remote, Watcher, download, quiet
 from retable.bench.data.source import DataError, Source, root
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def get(
     *,
     parts: Sequence[Part] = ("train", "val"),
     sizes: Sequence[int] = (256,),
-    progress: Progress = quiet,
+    progress: Watcher = quiet,
     keep_archives: bool = False,
 ) -> None:
     """Download, verify, unpack and prepare a release; each step goes on where it was broken off.
@@ -126,7 +126,7 @@ def get(
                 load(part, size, name=name, progress=progress)
 
 
-def load(split: Split, size: int, *, name: str = "coco2017", progress: Progress = quiet) -> np.memmap:
+def load(split: Split, size: int, *, name: str = "coco2017", progress: Watcher = quiet) -> np.memmap:
     """The images of a split, short side resized to `size`, centre cropped: read-only uint8 [N, size, size, 3].
 
     Memory-mapped, in the order of the file names. Made on the first call (some 250 images a second and
@@ -144,7 +144,7 @@ def corrupt(split: Split, size: int, *, name: str = "coco2017") -> dict[str, str
     return dict(_prepared(split, size, name, quiet).corrupt)
 
 
-def _prepared(split: Split, size: int, name: str, progress: Progress) -> cache.Index:
+def _prepared(split: Split, size: int, name: str, progress: Watcher) -> cache.Index:
     from retable.bench.data import cache
 
     release = _release(name)
@@ -182,7 +182,7 @@ def _has_images(folder: Path) -> bool:
         return False
 
 
-def _fetch(remote: Remote, target: Path, folder: str, progress: Progress, keep: bool) -> None:
+def _fetch(remote: Remote, target: Path, folder: str, progress: Watcher, keep: bool) -> None:
     """Download an archive and unpack its `folder` into `target`; the folder appears when it is complete."""
     import zipfile
 
@@ -200,7 +200,7 @@ def _fetch(remote: Remote, target: Path, folder: str, progress: Progress, keep: 
         archive.unlink()
 
 
-def _unpack(archive: zipfile.ZipFile, folder: str, target: Path, progress: Progress) -> None:
+def _unpack(archive: zipfile.ZipFile, folder: str, target: Path, progress: Watcher) -> None:
     """Files of `folder` in the archive into `target`; those that are there whole are left as they are."""
     members = [info for info in archive.infolist() if _wanted(info.filename, folder)]
     if not members:

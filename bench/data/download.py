@@ -18,7 +18,7 @@ from retable.bench.data.source import DataError
 if TYPE_CHECKING:
     import http.client
 
-Progress = Callable[[str, int, int], None]
+Watcher = Callable[[str, int, int], None]
 """Called as progress(what, done, total); total is 0 where it is not known."""
 
 CHUNK = 1 << 20
@@ -42,7 +42,7 @@ def quiet(what: str, done: int, total: int) -> None:
 
 
 def download(
-    remote: Remote, target: Path, *, progress: Progress = quiet, attempts: int = ATTEMPTS, pause_s: float = 2.0
+    remote: Remote, target: Path, *, progress: Watcher = quiet, attempts: int = ATTEMPTS, pause_s: float = 2.0
 ) -> None:
     """Fetch `remote` into `target`; nothing to do if it is there with the right size.
 
@@ -79,7 +79,7 @@ def download(
     part.replace(target)
 
 
-def _fetch(remote: Remote, part: Path, progress: Progress) -> int:
+def _fetch(remote: Remote, part: Path, progress: Watcher) -> int:
     """One attempt: append what is missing. Returns the whole file's size as the server states it, or 0."""
     import urllib.error
     import urllib.request

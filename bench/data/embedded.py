@@ -71,7 +71,7 @@ def decode(image: EmbeddedImage) -> np.ndarray:
         return np.asarray(opened.convert("RGB"))
 
 
-def missing(images: Iterable[EmbeddedImage]) -> str | None:
+def absent(images: Iterable[EmbeddedImage]) -> str | None:
     """None if every file is there and is the pinned one, else what the first bad one needs."""
     try:
         for image in images:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retable.bench.data.decode import SUFFIXES
-from retable.bench.data.download import Progress, quiet
+from retable.bench.data.download import Watcher, quiet
 from retable.bench.data.source import DataError, root
 from retable.bench.files import write
 
@@ -102,7 +102,7 @@ def missing(path: str | Path) -> str | None:
         return str(error)
 
 
-def load(path: str | Path, size: int, *, progress: Progress = quiet) -> np.memmap:
+def load(path: str | Path, size: int, *, progress: Watcher = quiet) -> np.memmap:
     """The folder's images, short side resized to `size`, centre cropped: read-only uint8 [N, size, size, 3].
 
     In the order of `files(path)`; decoded once and kept under `root()/cache` for as long as the folder's

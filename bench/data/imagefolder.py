@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from retable.bench.data.decode import SUFFIXES
-from retable.bench.data.download import Progress, quiet
+from retable.bench.data.download import Watcher, quiet
 from retable.bench.data.source import FOLDER_PREFIX, DataError, Source, root
 
 Split = Literal["train", "val"]
@@ -64,7 +64,7 @@ def missing() -> str | None:
     return None
 
 
-def get(*, progress: Progress = quiet) -> None:
+def get(*, progress: Watcher = quiet) -> None:
     """Check that ImageNet-1K is there. Its terms are agreed to in person, so it can't be fetched by a command.
 
     Raises DataError with what to do.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retable.bench.data.decode import SUFFIXES
-from retable.bench.data.download import Progress, quiet
+from retable.bench.data.download import Watcher, quiet
 from retable.bench.data.source import DataError, Source, root
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def missing(name: str) -> str | None:
     return f"{name}: no images in {at}: {_how(known)}"
 
 
-def get(name: str, *, sizes: Sequence[int] = (256,), progress: Progress = quiet) -> None:
+def get(name: str, *, sizes: Sequence[int] = (256,), progress: Watcher = quiet) -> None:
     """Unpack an archive that lies in `home(name)`, check the number of images and prepare them.
 
     sizes: pixels a side of the prepared arrays. Raises DataError: with what to download and where to put it if
@@ -103,7 +103,7 @@ def get(name: str, *, sizes: Sequence[int] = (256,), progress: Progress = quiet)
         folder.load(at, size, progress=progress)
 
 
-def load(name: str, size: int, *, progress: Progress = quiet) -> np.ndarray:
+def load(name: str, size: int, *, progress: Watcher = quiet) -> np.ndarray:
     """The set's images at `size` pixels a side, in the order of their paths: read-only uint8 [N, size, size, 3].
 
     All are square as they come, so that nothing is cropped. Raises DataError if the set is not complete.
@@ -122,7 +122,7 @@ def _how(known: KaggleSet) -> str:
     )
 
 
-def _unpack(archive: Path, target: Path, progress: Progress) -> None:
+def _unpack(archive: Path, target: Path, progress: Watcher) -> None:
     """The archive's images into `target`, keeping folders; files that are there whole are left as they are."""
     try:
         with zipfile.ZipFile(archive) as opened:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from retable.bench.data.embedded import EmbeddedImage, decode, digest
-from retable.bench.data.embedded import missing as _missing
+from retable.bench.data.embedded import EmbeddedImage, absent, decode, digest
 from retable.bench.data.photos import PHOTOS
 from retable.bench.data.source import Source
 from retable.bench.data.styles import TEXTURES
@@ -50,7 +49,7 @@ def version() -> str:
 
 def missing() -> str | None:
     """None when every photograph is in place, else what to do."""
-    return _missing(CLASSES.values())
+    return absent(CLASSES.values())
 
 
 @lru_cache(maxsize=2 * len(SIZES))

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from retable.bench.data.embedded import EmbeddedImage, decode, digest
-from retable.bench.data.embedded import missing as _missing
+from retable.bench.data.embedded import EmbeddedImage, absent, decode, digest
 from retable.bench.data.source import Source
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def version() -> str:
 
 def missing() -> str | None:
     """None when every photograph is in place, else what to do."""
-    return _missing(PHOTOS.values())
+    return absent(PHOTOS.values())
 
 
 @lru_cache(maxsize=len(PHOTOS))

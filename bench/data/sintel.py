@@ -16,7 +16,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from retable.bench.data.download import Progress, Remote, download, quiet
+from retable.bench.data.download import Remote, Watcher, download, quiet
 from retable.bench.data.source import DataError, Source, root
 from retable.bench.data.video import Clip
 
@@ -162,7 +162,7 @@ def _picture(path: Path) -> Image.Image:
     return read_rgb(path)
 
 
-def get(*, progress: Progress = quiet, keep_archive: bool = False) -> None:
+def get(*, progress: Watcher = quiet, keep_archive: bool = False) -> None:
     """Download the complete set (some 5.6 GB), verify and unpack its training part; goes on where it broke off."""
     from filelock import FileLock
 
@@ -177,7 +177,7 @@ def get(*, progress: Progress = quiet, keep_archive: bool = False) -> None:
             archive.unlink()
 
 
-def _unpack(archive: Path, target: Path, progress: Progress) -> None:
+def _unpack(archive: Path, target: Path, progress: Watcher) -> None:
     """`training/` of the archive into `target`; it appears when it is complete."""
     import zipfile
 

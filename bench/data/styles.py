@@ -10,8 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from retable.bench.data.embedded import EmbeddedImage, decode, digest
-from retable.bench.data.embedded import missing as _missing
+from retable.bench.data.embedded import EmbeddedImage, absent, decode, digest
 from retable.bench.data.source import Source
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def version() -> str:
 
 def missing() -> str | None:
     """None when every texture is in place, else what to do."""
-    return _missing(TEXTURES.values())
+    return absent(TEXTURES.values())
 
 
 @lru_cache(maxsize=32)

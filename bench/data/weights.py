@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retable.bench.data.download import Progress, Remote, download, quiet
+from retable.bench.data.download import Remote, Watcher, download, quiet
 from retable.bench.data.source import DataError, Source, root
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _torchvision_missing(weights: Weights) -> str | None:
     return None
 
 
-def _get_torchvision(weights: Weights, *, progress: Progress = quiet) -> None:
+def _get_torchvision(weights: Weights, *, progress: Watcher = quiet) -> None:
     """Download torchvision's file (half a gigabyte) into `root()/weights`, resuming a broken attempt."""
     remote = Remote(url=weights.url, size_bytes=weights.size_bytes, sha256=weights.sha256)
     download(remote, root() / "weights" / weights.file, progress=progress)

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from retable.bench.data.decode import SUFFIXES, read_rgb
-from retable.bench.data.download import Progress, Remote, download, quiet
+from retable.bench.data.download import Remote, Watcher, download, quiet
 from retable.bench.data.source import DataError, Source, root
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def missing() -> str | None:
     return None
 
 
-def get(*, progress: Progress = quiet, keep_archive: bool = False) -> None:
+def get(*, progress: Watcher = quiet, keep_archive: bool = False) -> None:
     """Download (7.5 GB), verify, unpack and check the release; goes on where it was broken off. Raises DataError."""
     import zipfile
 
@@ -212,7 +212,7 @@ def _check_categories(file: Path) -> None:
             raise DataError(f"{file} calls class {index} '{name}'; known are {', '.join(CLASSES)} (0, 1, ...)")
 
 
-def _unpack(archive: object, target: Path, progress: Progress) -> None:
+def _unpack(archive: object, target: Path, progress: Watcher) -> None:
     import zipfile
 
     assert isinstance(archive, zipfile.ZipFile)
@@ -244,7 +244,7 @@ def _missing_unlabelled() -> str | None:
     return None
 
 
-def get_unlabelled(*, progress: Progress = quiet) -> None:
+def get_unlabelled(*, progress: Watcher = quiet) -> None:
     """Check that ZeroWaste-s is there: its archive is split over several files, which `zipfile` can't read.
 
     Raises DataError with what to do.

@@ -19,7 +19,7 @@ FAILING: frozenset[Kind] = frozenset({"moved", "missing", "gone"})
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Checked:
     """One number of one trial, or what became of the trial.
 
     what: the number's name; `outcome` or `trial` for what is no number. allowed, moved: relative to the baseline's
@@ -37,7 +37,7 @@ class Comparison:
     moved: float | None = None
 
 
-def compare(baseline: Baseline, measured: Sequence[Measured], path: Path) -> list[Comparison]:
+def compare(baseline: Baseline, measured: Sequence[Measured], path: Path) -> list[Checked]:
     """Every number that the baseline holds of the given trials; one line for a trial that has none.
 
     Raises `GateError` where the baseline (of the file `path`) holds none of them, or nothing was run.
@@ -50,9 +50,9 @@ def compare(baseline: Baseline, measured: Sequence[Measured], path: Path) -> lis
     return [line for trial in measured for line in _of_trial(baseline, trial)]
 
 
-def _of_trial(baseline: Baseline, found: Measured) -> Iterable[Comparison]:
-    def said(kind: Kind, why: str, what: str = "trial") -> list[Comparison]:
-        return [Comparison(found.trial.id, found.name, what, kind, why)]
+def _of_trial(baseline: Baseline, found: Measured) -> Iterable[Checked]:
+    def said(kind: Kind, why: str, what: str = "trial") -> list[Checked]:
+        return [Checked(found.trial.id, found.name, what, kind, why)]
 
     held = baseline.find(found.trial.id, found.platform)
     if found.state == "failed":
@@ -69,24 +69,24 @@ def _of_trial(baseline: Baseline, found: Measured) -> Iterable[Comparison]:
         how = f"was {golden.outcome}, is {found.state}"
         return said("moved", f"{how}: {found.reason}" if found.reason else how, "outcome")
     if not golden.values:
-        return [Comparison(found.trial.id, found.name, "outcome", "same", found.state)]
+        return [Checked(found.trial.id, found.name, "outcome", "same", found.state)]
     return [_number(baseline, found, golden, there, what) for what in golden.values]
 
 
-def _number(baseline: Baseline, found: Measured, golden: Golden, there: Mapping[str, str], what: str) -> Comparison:
+def _number(baseline: Baseline, found: Measured, golden: Golden, there: Mapping[str, str], what: str) -> Checked:
     was, now = golden.values[what], found.values.get(what)
     may = platforms.allowed(found.trial.experiment, what, there, found.platform, baseline.measurements)
     if now is None or not math.isfinite(now):
         why = "no longer measured" if now is None else "no number"
-        return Comparison(found.trial.id, found.name, what, "moved", why, was, now, may.relative if may.held else None)
+        return Checked(found.trial.id, found.name, what, "moved", why, was, now, may.relative if may.held else None)
     moved = platforms.moved(was, now)
     kind: Kind = "same" if moved <= may.relative or max(abs(was), abs(now)) <= may.residue else "moved"
     if not may.held:
-        return Comparison(found.trial.id, found.name, what, "not held", may.why, was, now, None, moved)
-    return Comparison(found.trial.id, found.name, what, kind, may.why, was, now, may.relative, moved)
+        return Checked(found.trial.id, found.name, what, "not held", may.why, was, now, None, moved)
+    return Checked(found.trial.id, found.name, what, kind, may.why, was, now, may.relative, moved)
 
 
-def exit_code(compared: Sequence[Comparison]) -> int:
+def exit_code(compared: Sequence[Checked]) -> int:
     """0: every number held. 1: one moved, or a trial is missing or gone. 3: all that is wrong is failed trials. 4: no
     number could be held at all."""
     kinds = {c.kind for c in compared}

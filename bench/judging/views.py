@@ -33,7 +33,7 @@ class ReportError(RetableError, ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class Result:
     """A row of the frame. `settings` holds those that its task has; `metrics` the finite or infinite ones."""
 
     id: str
@@ -66,7 +66,7 @@ class Trial:
 class Cell:
     """One setting of everything but the seed. `trials` in order of seed."""
 
-    trials: tuple[Trial, ...]
+    trials: tuple[Result, ...]
 
     def get(self, name: str) -> Any:
         return self.trials[0].get(name)
@@ -75,7 +75,7 @@ class Cell:
     def settings(self) -> Mapping[str, Any]:
         return self.trials[0].settings
 
-    def in_state(self, *states: str) -> list[Trial]:
+    def in_state(self, *states: str) -> list[Result]:
         return [t for t in self.trials if t.state in states]
 
     def values(self, metric: str, lost: float | None = None) -> dict[int, float]:
@@ -85,7 +85,7 @@ class Cell:
             found.update({t.seed: lost for t in self.in_state(*LOST)})
         return found
 
-    def lacking(self, metric: str, lost: float | None = None) -> list[Trial]:
+    def lacking(self, metric: str, lost: float | None = None) -> list[Result]:
         """The trials that `values` has nothing of."""
         return [t for t in self.trials if t.seed not in self.values(metric, lost)]
 
@@ -125,7 +125,7 @@ class Book:
     """Results as trials, with what the suite says of them."""
 
     results: Results
-    trials: list[Trial]
+    trials: list[Result]
     known: frozenset[str] = field(repr=False)
 
     @property
@@ -143,7 +143,7 @@ class Book:
         reasons = [self.suite.experiments[name].not_at.get(self.scale, "") for name in view.from_]
         return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
-    def pick(self, place: str, experiments: Iterable[str], *wheres: Where) -> list[Trial]:
+    def pick(self, place: str, experiments: Iterable[str], *wheres: Where) -> list[Result]:
         """The trials of `experiments` that match every `where`, in order; a trial of equal task, settings and
         seed in two experiments counts once, the finished and then the unchanged one.
 
@@ -153,7 +153,7 @@ class Book:
             for name in where:
                 self.require(place, name)
         wanted = set(experiments)
-        kept: dict[tuple[str, int], Trial] = {}
+        kept: dict[tuple[str, int], Result] = {}
         for trial in self.trials:
             if trial.experiment not in wanted:
                 continue
@@ -198,7 +198,7 @@ class Book:
         return ENGINE_METRICS.get(metric)
 
 
-def _merit(trial: Trial) -> tuple[bool, bool, bool]:
+def _merit(trial: Result) -> tuple[bool, bool, bool]:
     return (trial.state == "finished", trial.state in LOST, not trial.stale)
 
 
@@ -217,7 +217,7 @@ def read(results: Results) -> Book:
     for row in frame.to_dict("records"):
         values = {n: _plain(row[n]) for n in settings}
         trials.append(
-            Trial(
+            Result(
                 id=str(row["trial"]),
                 experiment=str(row["experiment"]),
                 task=str(row["task"]),
@@ -241,9 +241,9 @@ def _plain(value: Any) -> Any:
     return None if not isinstance(value, (list, tuple, dict)) and pd.isna(value) else value
 
 
-def cells(trials: Iterable[Trial]) -> list[Cell]:
+def cells(trials: Iterable[Result]) -> list[Cell]:
     """Trials grouped by everything but the seed, in order of first appearance."""
-    grouped: dict[str, list[Trial]] = {}
+    grouped: dict[str, list[Result]] = {}
     for trial in trials:
         grouped.setdefault(trial.cell_key, []).append(trial)
     return [Cell(tuple(sorted(group, key=lambda t: t.seed))) for group in grouped.values()]
@@ -318,7 +318,7 @@ class Seen:
 
     cells: list[Cell]
     choices: list[Choice]
-    grid: list[Trial]
+    grid: list[Result]
 
 
 def look(book: Book, place: str, view: View, *wheres: Where, experiments: Iterable[str] | None = None) -> Seen:
@@ -351,14 +351,14 @@ def describe(cell: Cell, names: Iterable[str], labels: Mapping[str, str] | None 
     return " ".join(words) or ", ".join(numbers)
 
 
-def states(trials: Iterable[Trial]) -> dict[str, int]:
+def states(trials: Iterable[Result]) -> dict[str, int]:
     """State -> how many, in the order in which a report tells them."""
     found = [t.state for t in trials]
     order = ["finished", *LOST, "failed", "running", "missing"]
     return {s: found.count(s) for s in [*order, *sorted(set(found) - set(order))] if s in found}
 
 
-def say_states(trials: Sequence[Trial]) -> str:
+def say_states(trials: Sequence[Result]) -> str:
     """`128 trials: 126 finished, 2 diverged`."""
     tally = states(trials)
     words = {"missing": "not run", "running": "still running"}
@@ -376,7 +376,7 @@ def how_lost(group: Iterable[Cell]) -> str:
 _STEP = re.compile(r"\bat step (\d+)")
 
 
-def trouble(trial: Trial) -> str:
+def trouble(trial: Result) -> str:
     """What happened to a trial that did not finish: `diverged at step 40`, `collapsed: reason`, `not run`."""
     if trial.state == "diverged":
         step = _STEP.search(trial.reason)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retable.bench import files
+
 if TYPE_CHECKING:
     from retable.bench.results.frames import Results
 
@@ -28,34 +30,33 @@ def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path
     if unknown or not formats:
         raise ValueError(f"unknown report format {', '.join(unknown) or '(none)'}; known: {', '.join(FORMATS)}")
     _load_matplotlib()
-    from retable.bench.files import write as write_file
-    from retable.bench.report import csv, files, html, latex, markdown, page, record, style
+    from retable.bench.report import csv, html, latex, markdown, page, record, style, written
 
     made = page.gather(results, draw=bool({"md", "html", "latex"} & set(formats)))
     folder = out / results.suite.suite
     base = folder / results.scale
-    written: dict[str, Path] = {}
+    pages: dict[str, Path] = {}
     if "csv" in formats:
-        write_file(base / "trials.csv", csv.trials(made))
-        written["csv"] = write_file(base / "values.csv", csv.values(made))
+        files.write(base / "trials.csv", csv.trials(made))
+        pages["csv"] = files.write(base / "values.csv", csv.values(made))
     pictures = [drawn.picture for drawn in made.figures if drawn.picture]
     if "latex" in formats:
-        files.note(base, folder / f"{results.scale}.json", [latex.file_of(picture) for picture in pictures])
+        written.note(base, folder / f"{results.scale}.json", [latex.file_of(picture) for picture in pictures])
         for picture in pictures:
             data = style.pdf(picture.drawing) if picture.drawing else picture.data
-            write_file(base / latex.file_of(picture), data)
-        files.clear_pictures(base, [latex.file_of(picture) for picture in pictures], (".pdf",))
-        written["latex"] = write_file(folder / f"{results.scale}.tex", latex.render(made))
+            files.write(base / latex.file_of(picture), data)
+        written.clear_pictures(base, [latex.file_of(picture) for picture in pictures], (".pdf",))
+        pages["latex"] = files.write(folder / f"{results.scale}.tex", latex.render(made))
     if "html" in formats:
-        written["html"] = write_file(folder / f"{results.scale}.html", html.render(made))
+        pages["html"] = files.write(folder / f"{results.scale}.html", html.render(made))
     if "md" in formats:
-        files.note(base, folder / f"{results.scale}.json", [picture.file for picture in pictures])
+        written.note(base, folder / f"{results.scale}.json", [picture.file for picture in pictures])
         for picture in pictures:
-            write_file(base / picture.file, picture.data)
-        written["md"] = write_file(folder / f"{results.scale}.md", markdown.render(made, results.scale))
-        write_file(folder / f"{results.scale}.json", record.render(made))
-        files.clear_pictures(base, [picture.file for picture in pictures])
-    return written[formats[0]]
+            files.write(base / picture.file, picture.data)
+        pages["md"] = files.write(folder / f"{results.scale}.md", markdown.render(made, results.scale))
+        files.write(folder / f"{results.scale}.json", record.render(made))
+        written.clear_pictures(base, [picture.file for picture in pictures])
+    return pages[formats[0]]
 
 
 def _load_matplotlib() -> None:

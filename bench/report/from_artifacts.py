@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from retable.bench.judging import views
-from retable.bench.judging.views import Cell, Trial
+from retable.bench.judging.views import Cell, Result
 from retable.bench.report import arrays, mosaic
 from retable.bench.report.drawn import Drawn, Job
 from retable.bench.suite.schema import Arrays, Images
@@ -62,7 +62,7 @@ def _tile(job: Job[Images], cell: Cell | None, artifact: str, label: str) -> mos
         return mosaic.Tile(label, None, f"the run saved no {artifact}")
 
 
-def _stands_for(cell: Cell, label: str) -> tuple[Trial | None, str]:
+def _stands_for(cell: Cell, label: str) -> tuple[Result | None, str]:
     """The first finished seed of a cell, or the first collapsed one, which the label then says."""
     for trial in cell.in_state("finished"):
         return trial, label

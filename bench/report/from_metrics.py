@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure as Drawing
 
 from retable.bench.judging import views
-from retable.bench.judging.views import Cell, Trial
+from retable.bench.judging.views import Cell, Result
 from retable.bench.numbers import short
 from retable.bench.report import heatmap, importance, plots
 from retable.bench.report.drawn import Drawn, Job
@@ -43,7 +43,7 @@ def curves(job: Job[Curves]) -> Drawn:
     by_run = {str(run): (part["step"].to_numpy(), part["value"].to_numpy()) for run, part in frame.groupby("run_id")}
     pens, panels = job.pens(figure.colour), job.values(figure.panels)
     drawn: list[tuple[str, list[Curve]]] = []
-    without: list[Trial] = []
+    without: list[Result] = []
     for panel in panels:
         curves = []
         for value in job.values(figure.colour):

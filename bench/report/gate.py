@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 from retable.bench import tables
-from retable.bench.judging.regression import FAILING, Comparison
+from retable.bench.judging.regression import FAILING, Checked
 from retable.bench.numbers import counted
 from retable.bench.report import github
 
@@ -25,7 +25,7 @@ def printable(words: str) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), words)
 
 
-def summary(compared: Sequence[Comparison]) -> str:
+def summary(compared: Sequence[Checked]) -> str:
     """One line: how many numbers held, what is wrong."""
     count = Counter(c.kind for c in compared)
     said = [f"{counted(count['same'] + count['moved'], 'number')} held, {count['moved']} moved"]
@@ -34,7 +34,7 @@ def summary(compared: Sequence[Comparison]) -> str:
     return ", ".join(said)
 
 
-def tolerances(compared: Sequence[Comparison]) -> list[str]:
+def tolerances(compared: Sequence[Checked]) -> list[str]:
     """A line for every tolerance that was used: where and how wide, for how many numbers."""
     used: dict[str, list[float]] = {}
     for c in compared:
@@ -47,7 +47,7 @@ def tolerances(compared: Sequence[Comparison]) -> list[str]:
     ]
 
 
-def text(compared: Sequence[Comparison]) -> str:
+def text(compared: Sequence[Checked]) -> str:
     """The summary, which tolerances were used, and a table of what is not the same."""
     odd = [c for c in compared if c.kind != "same"]
     lines = [summary(compared), *(f"  {line}" for line in tolerances(compared))]
@@ -56,14 +56,14 @@ def text(compared: Sequence[Comparison]) -> str:
     return "\n".join(lines)
 
 
-def _cells(c: Comparison) -> tuple[str, ...]:
+def _cells(c: Checked) -> tuple[str, ...]:
     what = c.what if c.was is not None else c.why if c.what == "trial" else f"{c.what}: {c.why}"
     numbers = ["" if n is None else f"{n:.9g}" for n in (c.was, c.now)]
     numbers += ["" if n is None else f"{n:.2%}" if n >= 1e-3 else f"{n:.1e}" for n in (c.moved, c.allowed)]
     return tuple(" ".join(printable(cell).split()) for cell in (c.kind, c.name, what, *numbers))
 
 
-def markdown(compared: Sequence[Comparison]) -> str:
+def markdown(compared: Sequence[Checked]) -> str:
     """The summary and the table of what is not the same, for a job's summary or a pull request's comment."""
     odd = [c for c in compared if c.kind != "same"]
     lines = [f"**{summary(compared)}**", "", *(f"- {github.escape(printable(line))}" for line in tolerances(compared))]
@@ -75,7 +75,7 @@ def markdown(compared: Sequence[Comparison]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def junit(compared: Sequence[Comparison], file: str, seconds: float) -> str:
+def junit(compared: Sequence[Checked], file: str, seconds: float) -> str:
     """One test case for every held number, and for every trial without one. file: the baseline's path."""
     suite = ElementTree.Element(
         "testsuite",
@@ -99,7 +99,7 @@ def junit(compared: Sequence[Comparison], file: str, seconds: float) -> str:
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=False) + "\n"
 
 
-def _message(c: Comparison) -> str:
+def _message(c: Checked) -> str:
     if c.was is None:
         return printable(c.why)
     _, _, _, was, now, moved, allowed = _cells(c)

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from retable.bench import files
 from retable.bench.errors import RetableError
-from retable.bench.files import write as write_file
 from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS
 from retable.bench.numbers import duration
 from retable.bench.report.github import escape, slug
@@ -166,7 +166,7 @@ def _changed(file: SuiteFile, scale: str, record: dict[str, Any], digests: dict[
 
 def write(entries: Sequence[Entry], reports: Path) -> Path:
     """Write `README.md` of a reports folder."""
-    return write_file(reports / "README.md", markdown(entries))
+    return files.write(reports / "README.md", markdown(entries))
 
 
 def as_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from retable.bench.judging import consistency, verdicts, views
 from retable.bench.judging.consistency import Finding
 from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
-from retable.bench.judging.views import Book, Trial
+from retable.bench.judging.views import Book, Result
 from retable.bench.numbers import counted, duration
 from retable.bench.report import figures, tables
 from retable.bench.report.drawn import Drawn
@@ -206,7 +206,7 @@ def gather(results: Results, *, draw: bool = True) -> Page:
     )
 
 
-def _effort(trials: Sequence[Trial]) -> str:
+def _effort(trials: Sequence[Result]) -> str:
     """`41 min of computing in 22 min, 2026-01-03 10:00 to 10:22 UTC`."""
     seconds = [t.seconds for t in trials if t.run_id and t.seconds == t.seconds]
     if not seconds:
@@ -240,7 +240,7 @@ _OF_ONE_RUN = {"trial", "suite", "scale", "code", "optuna", "owner", "checkpoint
 """Facts that belong to one run, or stand elsewhere in the report."""
 
 
-def _facts(results: Results, trials: Sequence[Trial]) -> list[Fact]:
+def _facts(results: Results, trials: Sequence[Result]) -> list[Fact]:
     """The system facts of the runs that are reported, each with its values; what belongs to one run is left out."""
     runs = [t.run_id for t in trials if t.run_id in results.facts]
     found: dict[str, list[str]] = {}
@@ -265,7 +265,7 @@ def _values(values: Sequence[str], runs: int) -> str:
     return "; ".join(f"{shown.get(v, v)} ({counted(n, 'run')})" for v, n in count.items())
 
 
-def _trouble(trials: Sequence[Trial]) -> list[Trouble]:
+def _trouble(trials: Sequence[Result]) -> list[Trouble]:
     """Every trial that is not simply finished, stale ones too. An experiment without any run is one line."""
     lines = []
     for experiment in dict.fromkeys(t.experiment for t in trials):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from retable.bench.judging import views
-from retable.bench.judging.views import Book, Trial
+from retable.bench.judging.views import Book, Result
 from retable.bench.store.status import DONE
 from retable.bench.suite.schema import Table, View
 
@@ -81,7 +81,7 @@ def _view(book: Book, kind: str, name: str, view: View, experiments: Sequence[st
     }
 
 
-def _done(trial: Trial) -> bool:
+def _done(trial: Result) -> bool:
     return trial.state in DONE
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from retable.bench.judging import stats, views
-from retable.bench.judging.views import Book, Choice, ReportError, Seen, Trial
+from retable.bench.judging.views import Book, Choice, ReportError, Result, Seen
 from retable.bench.numbers import Number, counted, number, printed
 from retable.bench.suite.schema import Column, NotPublished, Row, Table
 from retable.bench.suite.values import same, text
@@ -230,7 +230,7 @@ def _measured(book: Book, place: str, entry: Entry, column: Column, seen: Seen, 
     )
 
 
-def _trouble(trial: Trial, column: Column) -> str:
+def _trouble(trial: Result, column: Column) -> str:
     """What happened to a trial whose number is not ours, a collapsed one's number included."""
     words, measured = views.trouble(trial), trial.metrics.get(column.metric or "")
     if trial.state != "collapsed" or measured is None:

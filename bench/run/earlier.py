@@ -69,7 +69,7 @@ def resume(
     recorder: recorder.Recorder,
     earlier: list[records.Run],
     note: Callable[[str], None],
-) -> tuple[Task, training.Progress | None]:
+) -> tuple[Task, training.Standing | None]:
     """The task, brought to the newest checkpoint of its earlier attempts that can be read; their curve is repeated.
 
     make: makes the task anew. note: told of a checkpoint that is whole and cannot be used all the same.

@@ -97,11 +97,11 @@ def together(
             _leave(orders.device)
 
 
-def follow(task: Task, progress: training.Progress | None) -> None:
+def follow(task: Task, progress: training.Standing | None) -> None:
     """Bring the peers' tasks and generators to where this one's are. progress: None at a trial's beginning."""
     from retable.bench.run import training
 
-    _give(training.pack(task, progress or training.Progress()))
+    _give(training.pack(task, progress or training.Standing()))
 
 
 def _part(orders: Orders, trial: Trial, rank: int, ranks: int, place: str) -> Part:

@@ -34,7 +34,7 @@ is not finite."""
 
 
 @dataclass
-class Progress:
+class Standing:
     """Where a trial stands; with the task's state and the generators', all that a resumed one needs.
 
     history: (step, seconds since the start, values) per point logged so far. since: the
@@ -55,7 +55,7 @@ class Outcome:
 
     kind: str
     reason: str
-    progress: Progress
+    progress: Standing
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,13 @@ def seed_all(seed: int, trial: str) -> None:
     torch.manual_seed(mixed)
 
 
-def run(task: Task, hooks: Hooks, watch: str, progress: Progress | None = None) -> Outcome:
+def run(task: Task, hooks: Hooks, watch: str, progress: Standing | None = None) -> Outcome:
     """Train `task` to its end from `progress` (a fresh one, or a checkpoint's).
 
     watch: the metric whose growth ends the trial as diverged and which a pruner sees; where steps do not
         measure it (it is an evaluation's), the first metric that they do.
     """
-    progress = progress or Progress()
+    progress = progress or Standing()
     every = max(1, math.ceil(task.steps / POINTS))
     pending: list[tuple[int, Mapping[str, torch.Tensor]]] = []
     last_checkpoint = last_fetch = time.perf_counter()
@@ -179,7 +179,7 @@ def _crosses(step: int, every: int, hooks: Hooks) -> bool:
     return bool(hooks.report_every) and step // hooks.report_every > (step - every) // hooks.report_every
 
 
-def newest(progress: Progress, metric: str) -> float | None:
+def newest(progress: Standing, metric: str) -> float | None:
     """The newest point of a metric, None where no step has measured it."""
     return next((values[metric] for _, _, values in reversed(progress.history) if metric in values), None)
 
@@ -190,7 +190,7 @@ def _fetch(pending: list[tuple[int, Mapping[str, torch.Tensor]]]) -> list[tuple[
     return [(step, {key: next(numbers) for key in values}) for step, values in pending]
 
 
-def _trouble(values: Mapping[str, float], watch: str, progress: Progress) -> str:
+def _trouble(values: Mapping[str, float], watch: str, progress: Standing) -> str:
     for key, value in values.items():
         if not math.isfinite(value):
             return f"{key} is {value}"
@@ -203,7 +203,7 @@ def _trouble(values: Mapping[str, float], watch: str, progress: Progress) -> str
     return ""
 
 
-def pack(task: Task, progress: Progress) -> bytes:
+def pack(task: Task, progress: Standing) -> bytes:
     """A checkpoint: the task, the generators and the progress, readable with `weights_only=True`."""
     name, keys, position, has_gauss, cached = np.random.get_state()
     state = {
@@ -222,7 +222,7 @@ def pack(task: Task, progress: Progress) -> bytes:
     return to_bytes(state)
 
 
-def unpack(data: bytes, task: Task) -> Progress:
+def unpack(data: bytes, task: Task) -> Standing:
     """Bring `task` and the generators to where `pack` took them; return the progress."""
     state = from_bytes(data)
     task.load_state_dict(state["task"])
@@ -235,7 +235,7 @@ def unpack(data: bytes, task: Task) -> Progress:
     random.setstate((version, tuple(words), gauss))
     history = [(int(step), float(seconds), dict(values)) for step, seconds, values in state["history"]]
     since = [(int(step), dict(values)) for step, values in state["since"]]
-    return Progress(state["index"], state["seconds"], dict(state["first"]), history, list(state["step_seconds"]), since)
+    return Standing(state["index"], state["seconds"], dict(state["first"]), history, list(state["step_seconds"]), since)
 
 
 def to_bytes(state: State) -> bytes:

@@ -211,7 +211,7 @@ def _runs(trial: _Trial, most: int) -> None:
 
     again = trial.make()
     told = _steps(trial, again, 0, half)
-    kept = training.pack(again, training.Progress(index=half))
+    kept = training.pack(again, training.Standing(index=half))
     told += _steps(trial, again, half, count)
     if different := _different(losses, told, state, again):
         trial.fail(f"two runs of seed {trial.seed} differ: {different}; draw from torch, numpy or random alone")

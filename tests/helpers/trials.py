@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from report_sample import suite_with
 
-from retable.bench.judging.views import ALWAYS, Book, Trial
+from retable.bench.judging.views import ALWAYS, Book, Result
 from retable.bench.results.frames import Results
 
 Outcome = float | str
@@ -27,11 +27,11 @@ def trials(
     stale: bool = False,
     reason: str = "",
     **settings: Any,
-) -> list[Trial]:
+) -> list[Result]:
     """A trial a seed, with these settings: `trials([1.0, "diverged"], optimizer="adam")`."""
     by_seed = values if isinstance(values, Mapping) else dict(enumerate(values))
     return [
-        Trial(
+        Result(
             id=f"{experiment}-{settings}-{seed}",
             experiment=experiment,
             task=task,
@@ -50,7 +50,7 @@ def trials(
     ]
 
 
-def book(found: Iterable[Trial], scale: str = "quick", **parts: Any) -> Book:
+def book(found: Iterable[Result], scale: str = "quick", **parts: Any) -> Book:
     """A book of them, of the sample suite with `parts` (plain data, as in YAML) in place of its own."""
 
     def nothing(*_: Any) -> Any:

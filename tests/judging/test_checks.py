@@ -13,13 +13,13 @@ from trials import book, trials
 
 from retable.bench.judging import views
 from retable.bench.judging.checks import CannotJudge, Comparison, Setup, prepare
-from retable.bench.judging.views import ReportError, Trial
+from retable.bench.judging.views import ReportError, Result
 from retable.bench.suite.schema import Check
 
 INF = math.inf
 
 
-def made(form: str, *groups: Sequence[Trial], chosen: Sequence[str] = (), scale: str = "quick", **check: Any) -> Setup:
+def made(form: str, *groups: Sequence[Result], chosen: Sequence[str] = (), scale: str = "quick", **check: Any) -> Setup:
     """The comparisons of a check (of loss/total, where it names no other metric) over these trials."""
     found = [t for group in groups for t in group]
     parsed = TypeAdapter[Any](Check).validate_python({"form": form, "metric": "loss/total", **check})
@@ -139,7 +139,7 @@ def test_a_diverged_trial_counts_as_the_worst_of_either_end() -> None:
     assert gap(high) == {0: INF} and high.numbers == "1 against −∞ %"
 
 
-def grid(optimizer: str, *rates: float) -> list[Trial]:
+def grid(optimizer: str, *rates: float) -> list[Result]:
     return [t for lr in rates for t in trials([lr * 10], optimizer=optimizer, lr=lr)]
 
 
@@ -326,7 +326,7 @@ def test_extreme_without_others_or_with_a_missing_one_is_not_judged() -> None:
 # Monotone
 
 
-def depth(values: dict[int, float], **more: Any) -> list[Trial]:
+def depth(values: dict[int, float], **more: Any) -> list[Result]:
     return [t for d, v in values.items() for t in trials([v], task="unroll", depth=d, **more)]
 
 
@@ -510,7 +510,7 @@ def test_a_ratio_needs_every_trial_of_both_sides() -> None:
 # Spread
 
 
-def wide(optimizer: str, *cells: tuple[float, Sequence[float | str]], **more: Any) -> list[Trial]:
+def wide(optimizer: str, *cells: tuple[float, Sequence[float | str]], **more: Any) -> list[Result]:
     return [t for lr, values in cells for t in trials(values, optimizer=optimizer, lr=lr, **more)]
 
 
@@ -574,7 +574,7 @@ def test_spread_looks_through_the_names_of_cells() -> None:
 
 @pytest.mark.parametrize("metric", ["loss/total", "score/accuracy"])
 def test_a_grid_with_a_diverged_cell_has_an_infinite_spread(metric: str) -> None:
-    def cells(optimizer: str, *cells: tuple[float, Sequence[float | str]]) -> list[Trial]:
+    def cells(optimizer: str, *cells: tuple[float, Sequence[float | str]]) -> list[Result]:
         return [t for lr, values in cells for t in trials(values, metric, optimizer=optimizer, lr=lr)]
 
     gone = cells("rprop", (0.1, [8.0, 8.0]), (0.2, [1.0, "diverged"]), (0.3, ["diverged", "diverged"]))
@@ -646,7 +646,7 @@ PRINTED = {row: float(cells["loss"]) for row, cells in sample_suite().tables["ta
 ORDER = {"over": "optimizer", "published": "table1/loss"}
 
 
-def ours(*optimizers: str, change: dict[str, float] | None = None, seeds: int = 2) -> list[Trial]:
+def ours(*optimizers: str, change: dict[str, float] | None = None, seeds: int = 2) -> list[Result]:
     values = {o: PRINTED[o] for o in optimizers} | (change or {})
     return [t for o, v in values.items() for t in trials([v] * seeds, optimizer=o)]
 
@@ -665,7 +665,7 @@ def test_agrees_ranks_ours_and_the_papers_seed_by_seed() -> None:
 
 
 def test_agrees_takes_the_seeds_that_every_cell_has() -> None:
-    def only_seed(optimizer: str, *seeds: int) -> list[Trial]:
+    def only_seed(optimizer: str, *seeds: int) -> list[Result]:
         return trials(dict.fromkeys(seeds, PRINTED[optimizer]), optimizer=optimizer)
 
     some = made("agrees", only_seed("adam", 0, 1), only_seed("rprop", 1, 2), only_seed("rmsprop", 1), **ORDER)

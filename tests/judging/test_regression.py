@@ -13,18 +13,18 @@ from gating import HERE, TWO, held, sixteen, trial
 from retable.bench.judging import baseline as baselines
 from retable.bench.judging.measured import GateError, Measured
 from retable.bench.judging.platforms import ASSUMED, Measurement
-from retable.bench.judging.regression import Comparison, Kind, compare, exit_code
+from retable.bench.judging.regression import Checked, Kind, compare, exit_code
 
 FILE = Path("toy.json")
 BASELINE = held(*sixteen())
 
 
-def checked(*measured: Measured) -> tuple[list[Comparison], int]:
+def checked(*measured: Measured) -> tuple[list[Checked], int]:
     found = compare(BASELINE, measured, FILE)
     return found, exit_code(found)
 
 
-def kinds(compared: list[Comparison]) -> dict[str, int]:
+def kinds(compared: list[Checked]) -> dict[str, int]:
     return dict(Counter(c.kind for c in compared))
 
 
@@ -200,7 +200,7 @@ def test_what_rounding_leaves_of_zero_may_be_anything_as_small_elsewhere() -> No
     ],
 )
 def test_the_exit_code_tells_the_worst(kinds: list[Kind], code: int) -> None:
-    assert exit_code([Comparison("t0", "grid: t0", "loss", kind, "") for kind in kinds]) == code
+    assert exit_code([Checked("t0", "grid: t0", "loss", kind, "") for kind in kinds]) == code
 
 
 @pytest.mark.parametrize(("now", "why"), [({"loss": math.nan}, "no number"), ({}, "no longer measured")])

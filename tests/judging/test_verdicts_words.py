@@ -12,7 +12,7 @@ from trials import book, trials
 from retable.bench.judging import stats
 from retable.bench.judging.checks import Comparison
 from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS, Judged, Verdict, judge, judge_all, weigh
-from retable.bench.judging.views import ReportError, Trial
+from retable.bench.judging.views import ReportError, Result
 from retable.bench.suite.schema import Claim
 
 INF = math.inf
@@ -22,7 +22,7 @@ BELOW = {
 ONE = {**BELOW, "than": {"optimizer": "rprop"}}
 
 
-def said(*groups: Sequence[Trial], check: Any = ONE, **claim: Any) -> Verdict:
+def said(*groups: Sequence[Result], check: Any = ONE, **claim: Any) -> Verdict:
     parsed = Claim.model_validate({"quote": "a sentence of the paper", "from": "defaults", "check": check, **claim})
     return judge(book(t for group in groups for t in group), "c", parsed)
 
@@ -167,7 +167,7 @@ def test_a_finite_difference_of_a_diverged_seed_in_both_sides_is_judged_by_the_o
 # Several comparisons
 
 
-def three(adam: Sequence[Any], rprop: Sequence[Any], sgd: Sequence[Any]) -> list[Trial]:
+def three(adam: Sequence[Any], rprop: Sequence[Any], sgd: Sequence[Any]) -> list[Result]:
     return [*trials(adam, optimizer="adam"), *trials(rprop, optimizer="rprop"), *trials(sgd, optimizer="sgd")]
 
 
@@ -307,7 +307,7 @@ def test_an_unknown_setting_is_the_suites_mistake_and_named_with_its_claim() -> 
 SELECT = {"lowest": "loss/total", "over": ["lr", "batch"]}
 
 
-def cell(optimizer: str, lr: float, *values: float | str, reason: str = "") -> list[Trial]:
+def cell(optimizer: str, lr: float, *values: float | str, reason: str = "") -> list[Result]:
     return trials(values, optimizer=optimizer, lr=lr, batch=1, reason=reason)
 
 

@@ -14,14 +14,14 @@ from report_sample import hit, results, rows, sample_suite, suite_with
 from trials import book, trials
 
 from retable.bench.judging import views
-from retable.bench.judging.views import Choice, ReportError, Trial
+from retable.bench.judging.views import Choice, ReportError, Result
 from retable.bench.results.frames import Results
 from retable.bench.suite.schema import Select, View
 
 INF = math.inf
 
 
-def names(found: Sequence[Trial]) -> list[tuple[Any, int, str]]:
+def names(found: Sequence[Result]) -> list[tuple[Any, int, str]]:
     return [(t.get("optimizer"), t.seed, t.experiment) for t in found]
 
 
@@ -241,7 +241,7 @@ def test_values_are_those_of_finished_trials_and_diverged_ones_count_only_as_tol
 
 def test_what_an_unfinished_trial_measured_is_no_result() -> None:
     (finished,) = trials([1.0], lr=0.1)
-    (cell,) = views.cells([Trial(**{**vars(finished), "state": "failed"})])
+    (cell,) = views.cells([Result(**{**vars(finished), "state": "failed"})])
     assert cell.values("loss/total") == {} and cell.lacking("loss/total") == [*cell.trials]
 
 
@@ -274,7 +274,7 @@ def test_values_of_a_setting_ascend_where_they_are_numbers() -> None:
 # Selection
 
 
-def chosen(*groups: list[Trial], over: str = "lr", **rule: str) -> list[Choice]:
+def chosen(*groups: list[Result], over: str = "lr", **rule: str) -> list[Choice]:
     select = Select.model_validate({"over": over.split(), **(rule or {"lowest": "loss/total"})})
     return views.select(views.cells(t for group in groups for t in group), select)
 

@@ -10,17 +10,17 @@ import pytest
 from gating import TWO, held, sixteen, trial
 
 from retable.bench import files
-from retable.bench.judging.regression import Comparison, compare
+from retable.bench.judging.regression import Checked, compare
 from retable.bench.report import gate
 
 NASTY = 'a "quoted" <b>|pipe|</b>\nnext & \x1b[31mred\x1b[0m \udcff \x00 \ufffe ]]> é \U0001f600'
 
 
-def nasty() -> Comparison:
-    return Comparison("id", NASTY, "trial", "failed", NASTY)
+def nasty() -> Checked:
+    return Checked("id", NASTY, "trial", "failed", NASTY)
 
 
-def compared() -> list[Comparison]:
+def compared() -> list[Checked]:
     measured = [
         trial("t0"),
         trial("t1", 1.05),
@@ -56,12 +56,12 @@ def test_what_held_is_one_line_and_its_tolerance() -> None:
 
 
 def test_tolerances_of_one_kind_are_told_as_a_range() -> None:
-    lines = [Comparison("a", "a", "loss", "same", "measured", 1.0, 1.0, width, 0.0) for width in (0.01, 0.3, 0.02)]
+    lines = [Checked("a", "a", "loss", "same", "measured", 1.0, 1.0, width, 0.0) for width in (0.01, 0.3, 0.02)]
     assert gate.tolerances(lines) == ["3 numbers: measured, 0.01 to 0.3"]
 
 
 def test_a_difference_too_small_for_the_digits_is_still_seen() -> None:
-    line = Comparison("a", "a", "loss", "moved", "same platform", 4.2e6, 4.2e6 * (1 + 2e-6), 1e-6, 2e-6)
+    line = Checked("a", "a", "loss", "moved", "same platform", 4.2e6, 4.2e6 * (1 + 2e-6), 1e-6, 2e-6)
     assert gate.text([line]).splitlines()[-1].split() == [
         "moved",
         "a",
@@ -97,9 +97,9 @@ def test_markdown_is_the_summary_the_tolerances_and_the_table() -> None:
     assert lines[9] == "| missing | grid: t2 | not run |  |  |  |  |" and len(lines) == 13
 
 
-OUTCOME = Comparison("a", "a", "outcome", "moved", "was finished, is diverged: at step 3")
-LOST = Comparison("a", "a", "loss", "moved", "no longer measured", 1.0, None, 1e-6, None)
-UNHELD = Comparison("a", "a", "loss", "not held", "threads 1 → 2: measured to differ by 0.9", 1.0, 2.0, None, 1.0)
+OUTCOME = Checked("a", "a", "outcome", "moved", "was finished, is diverged: at step 3")
+LOST = Checked("a", "a", "loss", "moved", "no longer measured", 1.0, None, 1e-6, None)
+UNHELD = Checked("a", "a", "loss", "not held", "threads 1 → 2: measured to differ by 0.9", 1.0, 2.0, None, 1.0)
 
 
 def test_an_outcome_a_lost_number_and_one_not_held_are_rows_too() -> None:

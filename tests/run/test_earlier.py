@@ -160,7 +160,7 @@ def checkpoint(made: Recorder, index: int, path: str) -> str:
     history = [(step, 0.1 * step, {"loss/total": float(step)}) for step in range(1, index + 1)]
     for step in range(index):
         task.step(step)
-    data = training.pack(task, training.Progress(index, 0.1 * index, {"loss/total": 1.0}, history))
+    data = training.pack(task, training.Standing(index, 0.1 * index, {"loss/total": 1.0}, history))
     assert made.checkpoint(path, data, wait=True)
     return f"{path} {hashlib.sha256(data).hexdigest()} at step {index}"
 

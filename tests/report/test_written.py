@@ -11,7 +11,7 @@ from report_sample import results, suite_with
 from running import ROOT
 
 from retable.bench import report
-from retable.bench.report.files import MANIFEST, clear_pictures, note
+from retable.bench.report.written import MANIFEST, clear_pictures, note
 
 OLD = ("old.svg", "old.png", "old.jpg", "old.pdf")
 RECORD = {"views": [{"kind": "figure", "name": "old"}, {"kind": "table", "name": "mine"}]}
