@@ -19,6 +19,7 @@ from retable.bench.task import Context, Evaluation, State
 from retable.models import optimizers, precision
 from retable.models.fast_style import FastStyle, data
 from retable.models.fast_style.network import TransformNet
+from retable.models.flatness import flatness
 from retable.models.perceptual import content_loss, style_loss
 from retable.models.precision import computation_dtype
 
@@ -27,9 +28,6 @@ LAST_STEPS = 20
 
 TIMED_STEPS = 200
 """`time/optimizer` is a median over at most the last so many steps."""
-
-FLAT = 1.0
-"""Grey levels, of 0 to 255: a network whose outputs vary by less has collapsed. Set before any run was looked at."""
 
 EVALUATION_BATCH = 8
 """Images per pass when the held-out loss is measured; the result does not depend on the trial's batch size."""
@@ -168,19 +166,6 @@ class FastStyleTask:
             total += float(self._losses_of(y_B3HW, data.content_target(self.vgg, x_B3HW))[0]) * len(x_B3HW)
             outputs.append(y_B3HW.cpu())
         return total / len(images), torch.cat(outputs)
-
-
-def flatness(y_N3HW: Tensor) -> str:
-    """Why a network with these outputs has collapsed, or an empty text: its pictures are constant, or all the same.
-
-    Constant: the standard deviation over the pixels of a channel, mean over channels and images, is below `FLAT`.
-    The same: that over several images at one pixel, mean over pixels and channels, is.
-    """
-    if float(y_N3HW.std((2, 3), correction=0).mean()) < FLAT:
-        return "every output is a constant picture"
-    if len(y_N3HW) > 1 and float(y_N3HW.std(0, correction=0).mean()) < FLAT:
-        return "the output is the same picture for every input"
-    return ""
 
 
 def _stopwatch(device: str) -> Callable[[], Callable[[], float]]:

@@ -79,6 +79,12 @@ class DeepPhoto(Optimised):
     affine_weight: float = Field(default=100.0, gt=0, description="of Tr(X^T L X) a pixel and channel, beside L_TV")
 
 
+class Reference(Pair):
+    """One picture by a method that has learned nothing."""
+
+    method: Literal["unchanged", "colour_match"]
+
+
 class FeedForward(Pair):
     """One picture by trained decoders."""
 
@@ -148,6 +154,15 @@ TASKS = [
             seeded=False,
         )
         for settings in (Gatys, DeepPhoto)
+    ),
+    TaskSpec(
+        name="reference_picture",
+        settings=Reference,
+        make="retable.models.stylizers.references:ReferenceTask",
+        metrics={**PICTURE, **TIME},
+        objective="loss/total",
+        data=pair_data,
+        seeded=False,
     ),
     *(
         TaskSpec(

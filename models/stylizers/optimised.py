@@ -6,7 +6,7 @@ Tr(X^T L X) of Luan et al., "Deep Photo Style Transfer", 2017, equation 2, witho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -37,15 +37,7 @@ class OptimisedTask:
         self.target = self.objective.targets(self.content_13HW, self.style_13HW)
         self.affine_weight = s.affine_weight if isinstance(s, DeepPhoto) else 0.0
         self.matrix = laplacian(self.content_13HW[0]) if self.affine_weight else None
-        self.image = self.content_13HW.clone().contiguous().requires_grad_()
-        self.optimizer = torch.optim.LBFGS(
-            [self.image],
-            lr=1,
-            max_iter=1,
-            max_eval=EVALUATIONS,
-            history_size=HISTORY,
-            line_search_fn="strong_wolfe",
-        )
+        self.image, self.optimizer = started(self.content_13HW)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -53,14 +45,11 @@ class OptimisedTask:
         return {"loss_network": self.objective.vgg.network.as_dict()}
 
     def step(self, index: int) -> Mapping[str, Tensor]:
-        def closure() -> Tensor:
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = objective(self.image, self.objective, self.target, self.matrix, self.affine_weight)
-            (gradient,) = torch.autograd.grad(loss, self.image)
-            self.image.grad = gradient.contiguous()  # the loss network's layout is not L-BFGS's
-            return loss.detach()
-
-        loss: Tensor = self.optimizer.step(closure)  # type: ignore[no-untyped-call]
+        loss = iterated(
+            self.image,
+            self.optimizer,
+            lambda image: objective(image, self.objective, self.target, self.matrix, self.affine_weight),
+        )
         return {"loss/total": loss}
 
     def evaluate(self) -> Evaluation:
@@ -73,6 +62,37 @@ class OptimisedTask:
         with torch.no_grad():
             self.image.copy_(state["image"])
         self.optimizer.load_state_dict(dict(state["optimizer"]))
+
+
+def started(content_13HW: Tensor) -> tuple[Tensor, torch.optim.LBFGS]:
+    """The image to optimise, which begins as the content, and its L-BFGS."""
+    image = content_13HW.clone().contiguous().requires_grad_()
+    return image, torch.optim.LBFGS(
+        [image], lr=1, max_iter=1, max_eval=EVALUATIONS, history_size=HISTORY, line_search_fn="strong_wolfe"
+    )
+
+
+def iterated(image_13HW: Tensor, optimizer: torch.optim.LBFGS, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
+    """One iteration of L-BFGS; the loss before it."""
+
+    def closure() -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(image_13HW)
+        (gradient,) = torch.autograd.grad(loss, image_13HW)
+        image_13HW.grad = gradient.contiguous()  # the loss network's layout is not L-BFGS's
+        return loss.detach()
+
+    loss: Tensor = optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return loss
+
+
+def minimised(measure: Objective, content_13HW: Tensor, style_13HW: Tensor, steps: int) -> Tensor:
+    """The picture after so many iterations on L_TV, not clipped."""
+    target = measure.targets(content_13HW, style_13HW)
+    image, optimizer = started(content_13HW)
+    for _ in range(steps):
+        iterated(image, optimizer, lambda x: objective(x, measure, target, None, 0.0))
+    return image.detach()
 
 
 def objective(

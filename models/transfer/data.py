@@ -25,6 +25,10 @@ PATTERNS = ("circles", "waves", "facets")
 """Drawn styles that may be trained on. `mosaic` and `swirls` are left for pictures of styles that are new."""
 
 
+FEW = {"swirls": 5, "mosaic": 5, "coffee": 1, "china": 1, "brick": 1, "gravel": 1, "grass": 1}
+"""The few styles that a network may be made for, those of the figures, and how often each is drawn."""
+
+
 @lru_cache(maxsize=4)
 def training_images(data: str, size: int, count: int, held_out: int, seed: int) -> np.ndarray:
     """uint8 [N, size, size, 3], read-only: crops of photographs (`count`), or all or the first `count` of a set.

@@ -54,9 +54,14 @@ class Objective:
     variation_weight: float = 0.3
     alpha_floor: float = 0.0
 
-    def targets(self, content_B3HW: Tensor, style_B3HW: Tensor) -> Target:
-        """Targets of a batch of pairs, from one pass over both (two where their sizes differ), without gradients."""
+    def targets(self, content_B3HW: Tensor, style_B3HW: Tensor | Style) -> Target:
+        """Targets of a batch of pairs, from one pass over both (two where their sizes differ), without gradients.
+
+        A style may have been measured already, one a content.
+        """
         with torch.no_grad():
+            if isinstance(style_B3HW, Style):
+                return Target(self.vgg(content_B3HW, [CONTENT])[CONTENT], style_B3HW)
             if content_B3HW.shape == style_B3HW.shape:
                 features = self.vgg(torch.cat([style_B3HW, content_B3HW]))
                 b = len(style_B3HW)

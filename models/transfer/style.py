@@ -44,6 +44,10 @@ class Style:
         """lambda_s S^T S / n' of equation 10 with beta = 1: the matrices of `scale` over alpha, [B, C, C]."""
         return self.matrices[scale] / self.alpha_B[:, None, None]
 
+    def rows(self, which: Tensor) -> Style:
+        """The styles number `which`, int [B'], in that order; a style may come twice."""
+        return Style({scale: m[which] for scale, m in self.matrices.items()}, self.alpha_B[which])
+
 
 @dataclass(frozen=True)
 class Region:

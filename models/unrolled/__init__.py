@@ -56,10 +56,13 @@ class Unrolled(Measured):
     )
 
     data: Data = Field(default="photos", description="photos, coco2014 or folder:PATH; contents and styles")
-    styles: Literal["same", "textures", "patterns"] = Field(
+    styles: Literal["same", "textures", "patterns", "few"] = Field(
         default="same",
-        description="same: images of `data`; textures: half of them embedded textures; patterns: drawn patterns too",
+        description="same: images of `data`; textures: half of them embedded textures; patterns: drawn patterns too; "
+        "few: seven whole pictures and no other, those of the figures foremost",
     )
+    style_size: int = Field(default=0, ge=0, le=1024, description="few: pixels a side of the styles; 0: `size`")
+    mirrored: bool = Field(default=False, description="every second content mirrored, at random")
     recolour: bool = Field(default=False, description="styles with permuted and slightly bent channels")
     size: int = Field(default=320, ge=32, le=1024, description="pixels a side")
     images: int = Field(default=0, ge=0, description="training images to draw from; 0: all there are")
@@ -68,8 +71,11 @@ class Unrolled(Measured):
     steps: int = Field(ge=1, le=100_000_000)
     pairs: int = Field(default=1, ge=1, le=256, description="content-style pairs per step")
     lr: float = Field(default=2e-5, gt=0, le=1)
-    schedule: Literal["constant", "linear"] = Field(
-        default="constant", description="linear: ten steps up, then to zero"
+    forward_lr: float = Field(
+        default=1.0, gt=0, le=1, description="of the forward maps, as a share of lr: their ReLUs die at a high one"
+    )
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        default="constant", description="linear: ten steps up, then to zero; cosine: twenty up, then half a cosine"
     )
     clip: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0: not clipped")
     gain: float = Field(
@@ -91,6 +97,16 @@ class Unrolled(Measured):
 
     _finite = model_validator(mode="after")(finite)
 
+    @model_validator(mode="after")
+    def _fits(self) -> Unrolled:
+        if self.style_size and self.styles != "few":
+            raise ValueError(f"style_size: styles that are '{self.styles}' are of the contents' size: leave it 0")
+        if self.recolour and self.styles == "few":
+            raise ValueError("recolour: few styles are kept as they are: false")
+        if 0 < self.style_size < SIDE:
+            raise ValueError(f"style_size: at least {SIDE} pixels, or 0 for the contents' size")
+        return self
+
 
 class Restructured(Pair):
     """One picture by a trained solver, restructured at run time (section 4)."""
@@ -104,6 +120,19 @@ class Restructured(Pair):
     photo: bool = Field(default=False, description="photorealism by the matting Laplacian after every update")
     photo_weight: float = Field(default=50.0, ge=0, description="lambda_L")
     solver: Solving = Field(default="graph_filter", description="of the photorealism's linear system")
+
+
+MOST_PAIRS = 24
+
+
+class Pairs(Measured):
+    """Many pairs by one method, where Figure 5 shows a few."""
+
+    method: Literal["unchanged", "colour_match", "gatys", "adain", "wct", "unrolled"]
+    pairs: int = Field(default=MOST_PAIRS, ge=2, le=MOST_PAIRS, description="crops of held-out photographs")
+    size: int = Field(default=256, ge=SIDE, le=2048, description="pixels a side")
+    steps: int = Field(default=500, ge=1, le=100_000, description="gatys: iterations of L-BFGS")
+    strength: float = Field(default=0.6, ge=0, le=1, description="wct: share of transformed features at each level")
 
 
 class Film(Settings):
@@ -182,6 +211,15 @@ class Timed(Settings):
         return self
 
 
+HELD_OUT_GROUPS = 24
+"""The held-out pairs are told apart in so many groups, of equal size up to one pair."""
+
+GROUPS = {
+    f"held_out/group{g:02d}": Metric(f"L_TV of the result, mean over the {g}th of {HELD_OUT_GROUPS} groups of pairs")
+    for g in range(1, HELD_OUT_GROUPS + 1)
+}
+
+
 def _unrolled_data(s: Unrolled) -> list[str]:
     return sorted({s.data, "photos", "styles", loss_network_data(s.weights)})
 
@@ -206,6 +244,9 @@ TASKS = [
             "loss/relative": Metric("geometric mean over the pairs of L_TV of the result over that of the content"),
             "loss/unchanged": Metric("L_TV of the unchanged contents, mean over the pairs", better=None),
             "loss/improved": Metric("share of the pairs whose result is better than the content", "higher", "%"),
+            **GROUPS,
+            "health/dead_channels": Metric("forward maps' channels that no held-out content fires", unit="%"),
+            "health/dead_worst": Metric("the same in the scale and update that has most", unit="%"),
             "model/parameters": Metric("trained parameters", better=None),
             "model/bits": Metric("precision of the convolutions: 32 (fp32) or 16 (bf16)", better=None, unit="bit"),
         },
@@ -218,6 +259,17 @@ TASKS = [
         settings=Restructured,
         make="retable.models.unrolled.solving:RestructuredTask",
         metrics={**PICTURE, **TIME},
+        objective="loss/total",
+        data=pair_data,
+    ),
+    TaskSpec(
+        name="stylised_pairs",
+        settings=Pairs,
+        make="retable.models.unrolled.pairs:PairsTask",
+        metrics={
+            "loss/total": Metric("L_TV, mean over the pairs"),
+            **{f"pair/loss{i:02d}": Metric(f"L_TV of pair {i}") for i in range(1, MOST_PAIRS + 1)},
+        },
         objective="loss/total",
         data=pair_data,
     ),

@@ -7,7 +7,8 @@ iterations of L_TV.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,16 @@ from torch import Tensor
 
 from retable.bench.task import Context, Evaluation, State
 from retable.models import precision
+from retable.models.flatness import flatness
 from retable.models.precision import computation_dtype
 from retable.models.transfer import data
 from retable.models.transfer.objective import Objective, beyond_range, loss_network, noisy, random_betas
-from retable.models.transfer.style import everywhere, style_of
-from retable.models.unrolled import Unrolled
+from retable.models.transfer.style import Style, everywhere, style_of
+from retable.models.unrolled import HELD_OUT_GROUPS, Unrolled
 from retable.models.unrolled.network import Solver
 
-WARM_UP = 10
-"""Steps of rising learning rate of the schedule "linear"."""
+WARM_UP = {"constant": 0, "linear": 10, "cosine": 20}
+"""Steps of rising learning rate, by schedule."""
 
 EMBEDDED_STYLES = 84
 """Crops of embedded styles that are drawn from, where they are."""
@@ -42,8 +44,10 @@ class UnrolledTask:
         vgg = loss_network(s.weights, self.device, self.dtype)
         self.objective = Objective(vgg, s.content_weight, s.variation_weight, s.alpha_floor)
         self.images = data.training_images(s.data, s.size, s.images, s.held_out, context.seed)
-        self.styles = None
-        if s.styles != "same":
+        self.styles, self.few = None, None
+        if s.styles == "few":
+            self.few = few_styles(self.objective, s.style_size or s.size, self.device)
+        elif s.styles != "same":
             names = data.TEXTURES + (data.PATTERNS if s.styles == "patterns" else ())
             self.styles = data.style_images(names, s.size, EMBEDDED_STYLES, context.seed)
 
@@ -56,7 +60,11 @@ class UnrolledTask:
         self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if context.start is not None:
             self.net.load_state_dict(context.start["network"])
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=s.lr)
+        forward = [p for update in self.net.updates for p in update.down.parameters()]
+        known = {id(p) for p in forward}
+        rest = [p for p in self.net.parameters() if id(p) not in known]
+        self.shares = (s.forward_lr, 1.0)
+        self.optimizer = torch.optim.Adam([{"params": forward}, {"params": rest}], lr=s.lr)
         self.generator = torch.Generator().manual_seed(context.seed)
         self.seen = torch.zeros(3, dtype=torch.float64, device=self.device)
         """Of the training loss: its largest value, the sum of its logarithm, and over how many steps."""
@@ -69,9 +77,9 @@ class UnrolledTask:
     def step(self, index: int) -> Mapping[str, Tensor]:
         """One update from `pairs` pairs; the loss before it."""
         s, g = self.settings, self.generator
-        content_B3HW, style_B3HW = self._draw()
+        content_B3HW, style = self._draw()
         betas_BS = random_betas(s.pairs, s.keep, g).to(self.device)
-        target = self.objective.targets(content_B3HW, style_B3HW)
+        target = self.objective.targets(content_B3HW, style)
         with self._autocast():
             found = self.net(content_B3HW, everywhere(target.style), betas_BS)
         loss = self.objective.over_iterations(found, target, betas_BS).sum(0).mean()
@@ -81,8 +89,8 @@ class UnrolledTask:
         reduced.backward()  # type: ignore[no-untyped-call]
         if s.clip:
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), s.clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = s.lr * _factor(s.schedule, index, self.steps)
+        for group, share in zip(self.optimizer.param_groups, self.shares, strict=True):
+            group["lr"] = s.lr * share * _factor(s.schedule, index, self.steps)
         self.optimizer.step()
         now = loss.detach().double()
         self.seen = torch.stack([torch.maximum(self.seen[0], now), self.seen[1] + now.log(), self.seen[2] + 1])
@@ -91,7 +99,11 @@ class UnrolledTask:
     def evaluate(self) -> Evaluation:
         """L_TV over the held-out pairs (all scales on), and a preview that no training image shows."""
         s = self.settings
-        found_P, unchanged_P = self._validate()
+        with firing(self.net) as fired:
+            found_P, unchanged_P, flat = self._validate()
+        silent = [1 - float(f.float().mean()) for f in fired.values()]
+        channels = torch.cat(list(fired.values()))
+        groups = np.array_split(found_P, min(HELD_OUT_GROUPS, len(found_P)))
         ordered = np.sort(found_P)
         cut = len(ordered) // 10
         largest, logarithms, steps = self.seen.tolist()
@@ -104,6 +116,9 @@ class UnrolledTask:
             "loss/relative": float(np.exp(np.log(found_P / unchanged_P).mean())),
             "loss/unchanged": float(unchanged_P.mean()),
             "loss/improved": float(100 * (found_P < unchanged_P).mean()),
+            **{f"held_out/group{g:02d}": float(pairs.mean()) for g, pairs in enumerate(groups, 1)},
+            "health/dead_channels": 100 * (1 - float(channels.float().mean())),
+            "health/dead_worst": 100 * max(silent),
             "model/parameters": float(sum(p.numel() for p in self.net.parameters())),
             "model/bits": 16.0 if self.dtype == torch.bfloat16 else 32.0,
         }
@@ -114,7 +129,7 @@ class UnrolledTask:
             stylised = self.net(data.tensor(content, self.device), everywhere(guide))[-1]
         images = {"stylised": data.pixels(stylised), "content": content, "style": style}
         arrays = {"pairs": {"found": found_P, "unchanged": unchanged_P}}
-        return Evaluation(metrics, images, arrays, self._model())
+        return Evaluation(metrics, images, arrays, self._model(), collapsed=flat)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -130,11 +145,16 @@ class UnrolledTask:
         self.generator.set_state(state["generator"])
         self.seen = state["seen"].to(self.device)
 
-    def _draw(self) -> tuple[Tensor, Tensor]:
-        """Contents and styles with noise, [B, 3, H, W] each; two images at random make a pair."""
+    def _draw(self) -> tuple[Tensor, Tensor | Style]:
+        """Contents and styles with noise, [B, 3, H, W] each: two images at random are a pair, unless styles are few."""
         s, g = self.settings, self.generator
         which = torch.randint(len(self.images), (2, s.pairs), generator=g).numpy()
         content = data.tensor(self.images[which[0]])
+        if s.mirrored:
+            content = torch.where(torch.rand((s.pairs, 1, 1, 1), generator=g) < 0.5, content.flip(3), content)
+        if self.few is not None:
+            drawn = torch.multinomial(torch.tensor(list(data.FEW.values())).float(), s.pairs, True, generator=g)
+            return noisy(content, s.noise, g).to(self.device), self.few.rows(drawn.to(self.device))
         style = data.tensor(self.images[which[1]])
         if self.styles is not None:
             chosen = torch.randint(len(self.styles), (s.pairs,), generator=g).numpy()
@@ -144,20 +164,27 @@ class UnrolledTask:
             style = data.recoloured(style, g)
         return noisy(content, s.noise, g).to(self.device), noisy(style, s.noise, g).to(self.device)
 
-    def _validate(self) -> tuple[np.ndarray, np.ndarray]:
+    def _validate(self) -> tuple[np.ndarray, np.ndarray, str]:
+        """L_TV of the results and of the contents of the held-out pairs, and why the results are degenerate, if so."""
         s = self.settings
         contents, style_images = data.validation_pairs(s.data, s.size, s.held_out)
-        found, unchanged = [], []
+        turns = torch.tensor(list(data.FEW.values()))
+        known = torch.arange(len(turns)).repeat_interleave(turns)  # each style as often as in training
+        found, unchanged, results = [], [], []
         with torch.no_grad():
             for start in range(0, s.held_out, VALIDATION_BATCH):
                 content = data.tensor(contents[start : start + VALIDATION_BATCH], self.device)
-                style = data.tensor(style_images[start : start + VALIDATION_BATCH], self.device)
+                style: Tensor | Style = data.tensor(style_images[start : start + VALIDATION_BATCH], self.device)
+                if self.few is not None:
+                    style = self.few.rows(known[torch.arange(start, start + len(content)) % len(known)])
                 target = self.objective.targets(content, style)
                 with self._autocast():
                     result = self.net(content, everywhere(target.style))[-1]
                 found.append(self.objective(result, target).total_B)
                 unchanged.append(self.objective(content, target).total_B)
-        return torch.cat(found).double().cpu().numpy(), torch.cat(unchanged).double().cpu().numpy()
+                results.append(result.clamp(0, 1).cpu())
+        flat = flatness(255 * torch.cat(results))
+        return torch.cat(found).double().cpu().numpy(), torch.cat(unchanged).double().cpu().numpy(), flat
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -172,7 +199,41 @@ class UnrolledTask:
 def _factor(schedule: str, index: int, steps: int) -> float:
     if schedule == "constant":
         return 1.0
-    return min(1.0, (index + 1) / WARM_UP) * (1 - index / steps)
+    rising = min(1.0, (index + 1) / WARM_UP[schedule])
+    if schedule == "linear":
+        return rising * (1 - index / steps)
+    return rising * (1 + math.cos(math.pi * index / steps)) / 2
+
+
+def few_styles(objective: Objective, size: int, device: str) -> Style:
+    """The few styles of `data.FEW`, measured once on whole pictures of `size` pixels a side, in that order."""
+    styles = [style_of(objective.vgg, data.tensor(data.image(n, size, size), device)) for n in data.FEW]
+    matrices = {scale: torch.cat([s.matrices[scale] for s in styles]) for scale in styles[0].matrices}
+    return Style(matrices, torch.cat([s.alpha_B for s in styles]).clamp_min(objective.alpha_floor))
+
+
+@contextmanager
+def firing(net: Solver) -> Iterator[dict[tuple[int, int], Tensor]]:
+    """Notes, while it lasts, which channels of the forward maps fire: (update, scale) -> bool [C].
+
+    A channel whose ReLU never opens learns nothing more, and its backward maps carry nothing.
+    """
+    fired: dict[tuple[int, int], Tensor] = {}
+
+    def note(key: tuple[int, int], out_BCHW: Tensor) -> None:
+        now = (out_BCHW > 0).any(3).any(2).any(0)
+        fired[key] = fired[key] | now if key in fired else now
+
+    hooks = [
+        conv.register_forward_hook(lambda _, __, out, key=(t, s): note(key, out))
+        for t, update in enumerate(net.updates)
+        for s, conv in enumerate(update.down)  # type: ignore[arg-type]
+    ]
+    try:
+        yield fired
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def solver_of(state: State, device: str = "cpu") -> tuple[Solver, Unrolled]:

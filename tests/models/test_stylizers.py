@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from retable.bench.data import photos
 from retable.bench.task import Context, Evaluation, find_task, load
-from retable.models.stylizers import feedforward, transforms
+from retable.models.stylizers import feedforward, references, transforms
 from retable.models.stylizers.decoders import CHANNELS, Decoder, encoder, pooling_places
 from retable.models.stylizers.superresolution import Srcnn, bicubic, luminance, psnr, reduced
 from retable.models.transfer import data
@@ -201,3 +201,20 @@ class TestSuperResolution:
         evaluation, losses = run("srcnn", steps=25, patches=4, lr=1e-3, **SMALL)
         assert np.mean(losses[-8:]) < np.mean(losses[:8])
         assert evaluation.metrics["quality/psnr"] > 15
+
+
+class TestReferences:
+    def test_unchanged_is_the_content(self) -> None:
+        found, _ = run("reference_picture", method="unchanged", resolution="64x48")
+        np.testing.assert_array_equal(found.images["stylised"], found.images["content"])
+        assert found.metrics["loss/content"] == 0
+
+    def test_a_colour_match_has_the_styles_mean_and_deviation(self) -> None:
+        content, style = 0.4 + 0.2 * torch.rand(1, 3, 20, 30), 0.3 + 0.3 * torch.rand(1, 3, 10, 10)
+        found = references.colour_match(content, style)
+        torch.testing.assert_close(found.mean((2, 3)), style.mean((2, 3)), rtol=1e-2, atol=1e-2)
+        torch.testing.assert_close(found.std((2, 3)), style.std((2, 3)), rtol=0.05, atol=1e-2)
+
+    def test_a_flat_content_is_given_the_styles_mean_and_no_nan(self) -> None:
+        found = references.colour_match(torch.full((1, 3, 8, 8), 0.5), torch.rand(1, 3, 8, 8))
+        assert bool(torch.isfinite(found).all()) and float(found.std((2, 3)).max()) < 1e-3

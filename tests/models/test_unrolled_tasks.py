@@ -10,6 +10,7 @@ import torch
 
 from retable.bench.task import Context, Evaluation, find_task, load
 from retable.models.transfer.style import everywhere
+from retable.models.unrolled.training import _factor
 
 SMALL: dict[str, Any] = {
     "iterations": 2,
@@ -52,8 +53,15 @@ class TestTraining:
             task.step(i)
         assert task.evaluate().metrics["loss/held_out"] < before
 
-    def test_goes_on_bit_for_bit(self) -> None:
-        given = {**SMALL, "steps": 4, "precision": "fp32", "styles": "patterns", "recolour": True, "schedule": "linear"}
+    @pytest.mark.parametrize(
+        "drawn",
+        [
+            {"styles": "patterns", "recolour": True, "schedule": "linear"},
+            {"styles": "few", "style_size": 64, "mirrored": True, "schedule": "cosine", "forward_lr": 0.1},
+        ],
+    )
+    def test_goes_on_bit_for_bit(self, drawn: dict[str, Any]) -> None:
+        given = {**SMALL, "steps": 4, "precision": "fp32", **drawn}
         whole, first = make("unrolled", **given), make("unrolled", **given)
         expected = [float(whole.step(i)["loss/total"]) for i in range(4)]
         for i in range(2):
@@ -94,9 +102,84 @@ class TestTraining:
         assert found.metrics["loss/held_out"] == pytest.approx(pairs.mean())
         assert found.metrics["loss/deviation"] == pytest.approx(pairs.std(ddof=1))
 
+    def test_groups_of_held_out_pairs_are_the_mean_taken_apart(self) -> None:
+        found = evaluated("unrolled", steps=1, **{**SMALL, "held_out": 30})
+        groups = [v for k, v in found.metrics.items() if k.startswith("held_out/")]
+        assert len(groups) == 24 and groups[0] == found.arrays["pairs"]["found"][:2].mean()
+        weights = [2] * 6 + [1] * 18
+        assert np.average(groups, weights=weights) == pytest.approx(found.metrics["loss/held_out"])
+
+    def test_forward_maps_learn_at_their_own_rate(self) -> None:
+        task = make("unrolled", steps=1, precision="fp32", forward_lr=0.1, **SMALL)
+        before = {name: p.detach().clone() for name, p in task.net.named_parameters()}
+        task.step(0)
+        largest = {name: float((p.detach() - before[name]).abs().max()) for name, p in task.net.named_parameters()}
+        # Adam's first step is the learning rate itself, wherever there is a gradient.
+        assert largest["updates.0.down.0.weight"] == pytest.approx(0.1 * SMALL["lr"], rel=1e-2)
+        assert largest["updates.0.up.0.0.weight"] == pytest.approx(SMALL["lr"], rel=1e-2)
+
+    def test_cosine_rises_and_ends_near_zero(self) -> None:
+        factors = [_factor("cosine", i, 100) for i in range(100)]
+        assert factors[0] == pytest.approx(1 / 20) and max(factors) == factors[19] > 0.9 and factors[-1] < 1e-3
+
+    def test_channels_that_no_content_fires_are_counted(self) -> None:
+        task = make("unrolled", steps=1, precision="fp32", **SMALL)
+        task.net.updates[1].down[2].bias.data.fill_(-1e3)
+        found = task.evaluate().metrics
+        assert found["health/dead_worst"] == 100 and 0 < found["health/dead_channels"] < 100
+
+    def test_pictures_without_anything_on_them_are_a_collapse(self) -> None:
+        task = make("unrolled", steps=1, precision="fp32", **SMALL)
+        assert task.evaluate().collapsed == ""
+        task.net.updates[1].up[0][0].bias.data.fill_(1e3)
+        assert task.evaluate().collapsed == "every output is a constant picture"
+
+    def test_few_styles_are_drawn_as_often_as_they_are_said_to_be(self) -> None:
+        task = make("unrolled", steps=1, precision="fp32", styles="few", style_size=64, **{**SMALL, "pairs": 256})
+        _, style = task._draw()
+        drawn = [int((style.alpha_B == a).sum()) for a in task.few.alpha_B]
+        assert sum(drawn) == 256 and all(n > 2 * max(drawn[2:]) for n in drawn[:2]) and min(drawn) > 0
+
+    def test_styles_that_are_drawn_at_random_have_no_size_of_their_own(self) -> None:
+        with pytest.raises(ValueError, match="style_size"):
+            find_task("unrolled").settings(steps=1, images=1, styles="textures", style_size=128)
+
     def test_endless_crops_need_a_number(self) -> None:
         with pytest.raises(ValueError, match="images: give a number above 0"):
             find_task("unrolled").settings(steps=1)
+
+
+class TestStylising:
+    """What a short training must reach to deserve its name: less than the content left alone, or recoloured."""
+
+    def test_a_short_training_stylises_a_picture_that_was_not_seen(self) -> None:
+        given = {**SMALL, "iterations": 1, "width": 8, "images": 40, "lr": 3e-3, "gain": 0.1, "clip": 1.0}
+        task = make("unrolled", steps=60, styles="few", forward_lr=0.1, noise=0.0, precision="fp32", **given)
+        for i in range(60):
+            task.step(i)
+        model = task.evaluate().model
+        pair = {"content": "chelsea", "style": "swirls", "resolution": "64x64"}
+        ours = evaluated("unrolled_picture", model, **pair).metrics
+        for method in ("unchanged", "colour_match"):
+            assert ours["loss/total"] < evaluated("reference_picture", method=method, **pair).metrics["loss/total"]
+
+
+class TestPairs:
+    def test_the_mean_is_that_of_the_pairs(self) -> None:
+        found = evaluated("stylised_pairs", method="unchanged", pairs=4, size=48).metrics
+        pairs = [found[f"pair/loss{i:02d}"] for i in range(1, 5)]
+        assert found["loss/total"] == pytest.approx(np.mean(pairs)) and len(found) == 5
+
+    def test_optimising_the_pixels_is_below_doing_nothing_on_every_pair(self) -> None:
+        given = {"pairs": 2, "size": 48, "steps": 8}
+        left, best = (evaluated("stylised_pairs", method=m, **given).metrics for m in ("unchanged", "gatys"))
+        assert all(best[k] < left[k] for k in left)
+
+    def test_ours_needs_a_solver(self, trained: Any) -> None:
+        with pytest.raises(ValueError, match="this needs a trained unrolled"):
+            make("stylised_pairs", method="unrolled", pairs=2, size=48)
+        found = evaluated("stylised_pairs", trained, method="unrolled", pairs=2, size=48).metrics
+        assert found != evaluated("stylised_pairs", method="unchanged", pairs=2, size=48).metrics
 
 
 class TestRestructuring:
