@@ -27,9 +27,6 @@ from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackErro
 from retable.bench.store import locks, patience
 from retable.bench.store.places import StoreError, Stores, redact, sqlite_file
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-warnings.filterwarnings("ignore", category=ExperimentalWarning)
-
 HEARTBEAT_SECONDS = int(os.environ.get("RETABLE_HEARTBEAT", "10"))
 GRACE_SECONDS = 6 * HEARTBEAT_SECONDS
 """A worker of another machine that gave no sign of life for so long is dead, and its trial another's."""
@@ -181,8 +178,16 @@ class Storage(RDBStorage):
         return [trial for trial, since in self._silent.items() if now - since > GRACE_SECONDS]
 
 
+@functools.cache
+def settle() -> None:
+    """Quieten Optuna, once, before this process first uses it: its line a trial, and that heartbeats may yet change."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
+
+
 def connect(url: str) -> Storage:
     """Optuna's storage with heartbeats and, on SQLite, transactions that serialise."""
+    settle()
     sqlite = url.startswith("sqlite:")
     make = functools.partial(
         Storage,

@@ -8,7 +8,6 @@ no final value and stay out.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -34,7 +33,9 @@ def shares(space: Space, settings: Sequence[Mapping[str, Any]], values: Sequence
         raise ValueError(f"{len(values)} finished trials are too few for importances, which need {FEWEST}")
     import optuna  # a second to import: only a report with such a figure needs it
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # not a word on a study that only lives here
+    from retable.bench.queue import storage
+
+    storage.settle()
     made = {name: _distribution(optuna, one) for name, one in space.items()}
     study = optuna.create_study()
     for chosen, value in zip(settings, values, strict=True):
@@ -42,10 +43,8 @@ def shares(space: Space, settings: Sequence[Mapping[str, Any]], values: Sequence
         study.add_trial(optuna.create_trial(params=params, distributions=made, value=value))
     if len(set(values)) == 1:
         return dict.fromkeys(space, 0.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: float(found.get(name, 0.0)) for name in sorted(space, key=lambda n: -found.get(n, 0.0))}
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import requests
-from mlflow.artifacts import download_artifacts
 
 from retable.bench.store import reading
-from retable.bench.store.client import MlflowException, patiently, sent
+from retable.bench.store.client import MlflowException, download_artifacts, patiently, sent, settle
 from retable.bench.store.places import redact
 from retable.bench.store.records import Run
 
@@ -52,6 +51,7 @@ def artifact_bytes(uri: str, run: Run, path: str, folder: Path) -> bytes:
 
 
 def _download(uri: str, run_id: str, path: str, folder: str) -> str:
+    settle()
     got: str = download_artifacts(run_id=run_id, artifact_path=path, dst_path=folder, tracking_uri=sent(uri))
     return got
 

@@ -1,6 +1,7 @@
-"""MLflow's client, and what its errors mean.
+"""MLflow's client, and what its errors mean. The only module that imports MLflow: what else of it the store uses, it
+takes from here.
 
-Import this module before any other that imports MLflow: what it sets in the environment counts at MLflow's import.
+Importing this changes nothing outside; what MLflow must be told of our ways, it is told at its first use (`settle`).
 """
 
 from __future__ import annotations
@@ -14,25 +15,53 @@ from functools import cache
 from typing import TypeVar
 from urllib.parse import quote
 
-# Before the import: MLflow would otherwise report usage over the network and write an installation id.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-# MLflow would try a request seven times, for minutes, with the training standing still. We wait ourselves, and longer.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
 import requests
-from mlflow import MlflowClient as MlflowClient
-from mlflow.exceptions import MlflowException as MlflowException
 
 from retable.bench.store import patience
 from retable.bench.store.places import StoreError, redact
 
-logging.getLogger("mlflow").setLevel(logging.WARNING)
-logging.getLogger("urllib3").setLevel(logging.ERROR)
-logging.getLogger("alembic").setLevel(logging.WARNING)
+TELEMETRY = "MLFLOW_DISABLE_TELEMETRY"
+
+
+@contextmanager
+def _unreported() -> Iterator[None]:
+    """MLflow decides at its import whether it reports usage over the network, and writes an installation id if so: it
+    does not, unless the user said that it may. Afterwards the environment is what it was."""
+    said = os.environ.get(TELEMETRY)
+    os.environ.setdefault(TELEMETRY, "true")
+    try:
+        yield
+    finally:
+        if said is None:
+            del os.environ[TELEMETRY]
+
+
+with _unreported():
+    from mlflow import MlflowClient as MlflowClient
+    from mlflow import entities as entities
+    from mlflow.artifacts import download_artifacts as download_artifacts
+    from mlflow.exceptions import MlflowException as MlflowException
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository as get_artifact_repository
+
+SETTINGS = {
+    TELEMETRY: "true",
+    # MLflow would try a request seven times, for minutes, with the training standing still. We wait ourselves, longer.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+LEVELS = {"mlflow": logging.WARNING, "urllib3": logging.ERROR, "alembic": logging.WARNING}
+
+
+@cache
+def settle() -> None:
+    """Tell MLflow and what is below it, once, before this process first uses it; what the user has set stays."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for name, level in LEVELS.items():
+        logging.getLogger(name).setLevel(level)
+
 
 BATCH = 1000
 """MLflow takes 1000 metrics, 100 parameters and 100 tags in one call."""
@@ -76,6 +105,7 @@ def explained(uri: str) -> Iterator[None]:
 @cache
 def connect(uri: str) -> MlflowClient:
     """The client of the store at `uri`, made once."""
+    settle()
     return MlflowClient(tracking_uri=sent(uri))
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from mlflow.entities import Metric, RunTag
-
 from retable.bench.store import outbox, owners
-from retable.bench.store.client import BATCH, MlflowException, connect, patiently
+from retable.bench.store.client import BATCH, MlflowException, connect, entities, patiently
 from retable.bench.store.places import Stores, redact
 
 
@@ -15,7 +13,7 @@ def deliver(stores: Stores) -> int:
     """Send the metrics that dead processes of this machine left on disk; how many there were."""
     sent = 0
     for left in outbox.left(stores, owners.is_dead):
-        points = [Metric(key, value, stamp, step) for key, value, stamp, step in left.points()]
+        points = [entities.Metric(key, value, stamp, step) for key, value, stamp, step in left.points()]
         try:
             for start in range(0, len(points), BATCH):
                 batch = points[start : start + BATCH]
@@ -34,6 +32,6 @@ def terminate(uri: str, run_id: str, status: str, **tags: str) -> None:
     """Set the final status of a run that its own process no longer can."""
     api = connect(uri)
     if tags:
-        made = [RunTag(f"retable.{k}", redact(v)) for k, v in tags.items()]
+        made = [entities.RunTag(f"retable.{k}", redact(v)) for k, v in tags.items()]
         patiently(uri, lambda: api.log_batch(run_id, tags=made))
     patiently(uri, lambda: api.set_terminated(run_id, status))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from retable.bench.store import locks, reading, sql
-from retable.bench.store.client import MlflowClient, MlflowException, connect, explained, patiently
+from retable.bench.store.client import MlflowClient, MlflowException, connect, explained, patiently, settle
 from retable.bench.store.places import Stores, sqlite_file, sqlite_url
 
 
@@ -33,6 +33,7 @@ def _build_sqlite(uri: str) -> None:
     path = sqlite_file(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    settle()
     MlflowClient(tracking_uri=sqlite_url(scratch)).search_experiments(max_results=1)
     with sqlite3.connect(scratch) as connection:
         connection.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not wait for each other

@@ -13,11 +13,18 @@ from pathlib import Path
 from typing import TypeVar
 
 import requests
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from retable.bench.store import outbox, patience
-from retable.bench.store.client import BATCH, MlflowException, away, connect, patiently, sent
+from retable.bench.store.client import (
+    BATCH,
+    MlflowException,
+    away,
+    connect,
+    entities,
+    get_artifact_repository,
+    patiently,
+    sent,
+)
 from retable.bench.store.places import Stores, redact
 from retable.bench.store.records import Run
 from retable.bench.suite.plan import Trial
@@ -39,7 +46,7 @@ class Recorder:
         began = time.perf_counter()
         self._uri = stores.tracking
         self._api = connect(stores.tracking)
-        self._points: list[Metric] = []
+        self._points: list[entities.Metric] = []
         self._flushed = time.monotonic()
         self._checkpoints = False
         self.spent = 0.0
@@ -50,7 +57,7 @@ class Recorder:
         self._epoch = self._start
         # A setting may be called `scale` too; the suite's scale is a tag as well.
         settings = {"scale": trial.scale, **trial.settings, **trial.varied, "seed": trial.seed}
-        params = [Param(key, text(value)[:6000]) for key, value in settings.items()]
+        params = [entities.Param(key, text(value)[:6000]) for key, value in settings.items()]
         for start in range(0, len(params), 100):
             self._call(partial(self._api.log_batch, self.run_id, params=params[start : start + 100]))
         if trial.data:
@@ -58,7 +65,7 @@ class Recorder:
             self._call(lambda: self._log_inputs(inputs))
         self.spent = time.perf_counter() - began
 
-    def _log_inputs(self, inputs: list[DatasetInput]) -> None:
+    def _log_inputs(self, inputs: list[entities.DatasetInput]) -> None:
         """MLflow makes a data set's row where it finds none: of two workers that do so at once one is refused."""
         for left in (2, 1, 0):
             try:
@@ -97,7 +104,7 @@ class Recorder:
     def log(self, step: int, seconds: float, values: Mapping[str, float]) -> None:
         """Note values at a step, `seconds` after the start; written within two seconds or 500 points."""
         stamp = int((self._epoch + seconds) * 1000)
-        points = [Metric(key, float(value), stamp, step) for key, value in values.items()]
+        points = [entities.Metric(key, float(value), stamp, step) for key, value in values.items()]
         self._points += points
         self._outbox.add(points)
         waited = time.monotonic() - self._flushed
@@ -131,7 +138,7 @@ class Recorder:
         """Set `retable.<name>` tags."""
         if not tags:
             return
-        made = [RunTag(f"retable.{k}", redact(v)[:5000]) for k, v in tags.items()]
+        made = [entities.RunTag(f"retable.{k}", redact(v)[:5000]) for k, v in tags.items()]
         self._call(lambda: self._api.log_batch(self.run_id, tags=made))
 
     def artifacts(self, files: Mapping[str, bytes], *, wait: bool = True) -> None:
@@ -199,7 +206,7 @@ class Recorder:
             self.spent += time.perf_counter() - began
 
 
-def _dataset(name: str, version: str) -> DatasetInput:
+def _dataset(name: str, version: str) -> entities.DatasetInput:
     source = json.dumps({"retable": name})
-    dataset = Dataset(name=name[:500], digest=version[:36], source_type="retable", source=source)
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
+    dataset = entities.Dataset(name=name[:500], digest=version[:36], source_type="retable", source=source)
+    return entities.DatasetInput(dataset, [entities.InputTag("mlflow.data.context", "training")])
