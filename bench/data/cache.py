@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from retable.bench.data.download import Watcher, quiet
 from retable.bench.data.source import DataError
+from retable.bench.files import write
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,7 +131,7 @@ def _build(
             out.flush()
             os.fsync(out.fileno())
             done = first + len(names)
-            _write(notes, json.dumps({"key": key, "done": done, "corrupt": index.corrupt}))
+            write(notes, json.dumps({"key": key, "done": done, "corrupt": index.corrupt}))
             progress(f"prepare {pixels.name}", done, len(files))
     if not index.rows:
         notes.unlink()
@@ -139,7 +140,7 @@ def _build(
         raise DataError(f"none of the {len(files)} images in {folder} can be read; first: {first_reason}")
     _index_file(pixels).unlink(missing_ok=True)  # an older cache's index must never stand beside newer pixels
     part.replace(pixels)
-    _write(_index_file(pixels), json.dumps(asdict(index)))
+    write(_index_file(pixels), json.dumps(asdict(index)))
     notes.unlink()
     return index
 
@@ -166,13 +167,3 @@ def _key(files: Sequence[str], size: int) -> str:
 
 def _index_file(pixels: Path) -> Path:
     return pixels.with_name(pixels.name + ".json")
-
-
-def _write(path: Path, text: str) -> None:
-    """To a temporary name, synced, renamed."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

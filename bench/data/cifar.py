@@ -14,6 +14,7 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from retable.bench import files
 from retable.bench.data.download import Remote, Watcher, download, quiet
 from retable.bench.data.source import DataError, Source, root
 
@@ -89,7 +90,7 @@ def get(*, progress: Watcher = quiet) -> None:
                     name = member.name.rsplit("/", 1)[-1]
                     source = opened.extractfile(member) if member.isfile() and name in wanted else None
                     if source is not None:
-                        _write(folder / name, source.read())
+                        files.write(folder / name, source.read())
                         progress(f"unpack {name}", len(list(folder.iterdir())), len(wanted))
         except (tarfile.TarError, EOFError, OSError) as error:
             raise DataError(f"{archive} cannot be unpacked ({error}): delete it and try again") from error
@@ -148,16 +149,6 @@ class _Reader(pickle.Unpickler):
             return super().find_class(module, name)
         except ModuleNotFoundError:
             return super().find_class("numpy.core.multiarray", name)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """To a temporary name, synced, renamed."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 SOURCE = Source(

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from retable.bench import files
 from retable.bench.data.download import Watcher, quiet
 from retable.bench.data.source import Source, root
 
@@ -286,7 +287,7 @@ def _make(folder: Path, size: int, counts: dict[Part, int], seed: int, workers: 
         progress("generate clutter", done, total)
     for part, rows in described.items():
         if part != "unlabelled":
-            (folder / part / "labels.json").write_text(json.dumps(_coco(rows, size)), encoding="utf-8")
+            files.write(folder / part / "labels.json", json.dumps(_coco(rows, size)))
 
 
 _Job = tuple[Path, int, int, Part, Sequence[int]]

@@ -6,7 +6,6 @@ code is this machine's own and must be the same, checkpoints and starting states
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -36,7 +35,7 @@ class Served:
 
     def say(self, trial: str, what: str) -> None:
         """Tell of a trial's end."""
-        print_line(f"{self.names.pop(trial, trial)}: {what}")
+        patience.say(f"{self.names.pop(trial, trial)}: {what}")
 
 
 def serve(
@@ -84,15 +83,17 @@ def _serve(told: Orders, workers: int, idle: float, asked: Callable[[], int]) ->
     try:
         for _ in range(workers):
             crew.hire()
-        print_line(f"{workers} workers wait for trials of {told.suite} in {redact(told.storage)}")
+        patience.say(f"{workers} workers wait for trials of {told.suite} in {redact(told.storage)}")
         while crew.children and asked() < 2:
             if asked() and not served.interrupted:
-                print_line("leaving: running trials write a checkpoint and go back to the queue (again: end at once)")
+                patience.say("leaving: running trials write a checkpoint and go back to the queue (again: end at once)")
                 stopping = served.interrupted = True
                 crew.ask_to_stop()
             heard = crew.hear(0.2)
             for child in crew.hurry():
-                print_line(f"a worker{f' in {child.claimed.name}' if child.claimed else ''} did not stop and is ended")
+                patience.say(
+                    f"a worker{f' in {child.claimed.name}' if child.claimed else ''} did not stop and is ended"
+                )
             if any(c.claimed or not c.ready for c in crew.children):
                 busy = time.monotonic()
             if heard is not None:
@@ -132,7 +133,7 @@ def _heard(child: Child, event: events.Event | None, served: Served, made: stora
         case events.Broken(reason=reason):
             raise RunError(reason)
         case events.Note(text=text):
-            print_line(text)
+            patience.say(text)
         case events.Unfit(experiment=name, reason=reason):
             served.unfit.append(f"{name}: {reason}")
 
@@ -141,11 +142,5 @@ def _bury(child: Child, made: storage.Storage) -> None:
     """Give the trial of a worker that died back to the queue. Its run is closed by the next attempt's worker."""
     how = child.how_it_ended()
     if child.claimed is not None:
-        print_line(f"a worker died ({how}); its trial goes back to the queue")
+        patience.say(f"a worker died ({how}); its trial goes back to the queue")
         study.give_back(optuna.load_study(study_name=child.claimed.study, storage=made), [child.claimed.number])
-
-
-def print_line(text: str) -> None:
-    """A line for the person or the log that watches."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()

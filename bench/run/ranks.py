@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retable.bench.run.orders import Orders
+from retable.bench.store import patience
 from retable.bench.store.places import redact
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.project import enter
@@ -173,8 +174,7 @@ def _first_ended(peers: Sequence[subprocess.Popen[str]]) -> tuple[int, subproces
 
 def _end(reason: str) -> None:
     """End this process as if it had been killed, which its trial survives."""
-    sys.stderr.write(f"{reason}\n")
-    sys.stderr.flush()
+    patience.say(reason)
     os._exit(1)
 
 

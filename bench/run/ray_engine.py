@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from retable.bench.run.options import RunError, RunOptions, Share
+from retable.bench.store import patience
 from retable.bench.store.places import Stores
 from retable.bench.suite.loader import SuiteFile
 
@@ -141,7 +142,7 @@ class _Actors:
                 if self._leaving:
                     continue
                 reason = said.strip().splitlines()[-1] if said.strip() else f"exit code {code}"
-                sys.stderr.write(f"a Ray worker ended ({reason})\n")
+                patience.say(f"a Ray worker ended ({reason})")
                 if code < 0:
                     self.hire()
                 elif not self._there:

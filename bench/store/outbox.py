@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retable.bench.store import owners
+from retable.bench.store import owners, patience
 from retable.bench.store.places import Stores, address
 
 _RUN = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -80,7 +79,7 @@ class Left:
     def set_aside(self, why: str) -> None:
         """Keep the file where nobody delivers it, and say so."""
         kept = self.path.replace(self.path.with_suffix(".aside"))
-        sys.stderr.write(f"points of run {self.run_id} were not delivered ({why}); they are kept in {kept}\n")
+        patience.say(f"points of run {self.run_id} were not delivered ({why}); they are kept in {kept}")
 
 
 def left(stores: Stores, dead: Callable[[str], bool]) -> Iterator[Left]:

@@ -21,12 +21,13 @@ _limit = 0.0
 _last_outage: float | None = None
 
 
-def _to_stderr(text: str) -> None:
+def say(text: str) -> None:
+    """A line for the person or the log that watches standard error."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
-tell: Callable[[str], object] = _to_stderr
+tell: Callable[[str], object] = say
 """Where it is said that we wait; a worker says it to its supervisor."""
 
 

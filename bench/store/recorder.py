@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -183,7 +182,7 @@ class Recorder:
                     place = self._api.get_run(run_id).info.artifact_uri
                     get_artifact_repository(place, sent(self._uri)).delete_artifacts("checkpoint")
                 except (MlflowException, requests.RequestException) as error:
-                    sys.stderr.write(f"the checkpoints of run {run_id} stay: {redact(str(error))}\n")
+                    patience.say(f"the checkpoints of run {run_id} stay: {redact(str(error))}")
 
     def finish(self, status: str) -> None:
         """Flush, then set the run's final status: FINISHED, FAILED or KILLED."""

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from retable.bench import files
 from retable.bench.suite.claims import Agrees as Agrees
 from retable.bench.suite.claims import Below as Below
 from retable.bench.suite.claims import Check as Check
@@ -262,4 +263,4 @@ def json_schema() -> str:
 
 
 if __name__ == "__main__":
-    SCHEMA_FILE.write_text(json_schema(), encoding="utf-8")
+    files.write(SCHEMA_FILE, json_schema())
