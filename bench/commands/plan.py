@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 @selecting(narrowing=True)
 @JSON
 @click.option("--workers", type=click.IntRange(1), help="processes, for the time estimate [default: cores]")
-def command(selection: Selection, workers: int | None, as_json: bool) -> None:
+@click.option("--verbose", is_flag=True, help="name the claims that it warns of")
+def command(selection: Selection, workers: int | None, as_json: bool, verbose: bool) -> None:
     """What a run would do: trials to run, done, stale; data needed; estimated time. Runs nothing."""
     from retable.bench.run import machine
 
     found = facts(selection, workers or machine.cores())
-    print(dump(found) if as_json else text(found))
+    print(dump(found) if as_json else text(found, verbose=verbose))
 
 
 def facts(selection: Selection, workers: int) -> dict[str, Any]:
-    """Suite, scale, trials (id, experiment, params, seed, state), the data they read, an estimate of the time."""
+    """Suite, scale, trials (id, experiment, params, seed, state), the data they read, an estimate of the time, and
+    which claims are weak."""
     from retable.bench import data
+    from retable.bench.suite.advice import advice
 
     file, chosen, _, statuses = planned(selection)
     rows = [
@@ -55,6 +58,7 @@ def facts(selection: Selection, workers: int) -> dict[str, Any]:
         "seconds": seconds / workers if seconds else None,
         "unestimated": unknown,
         "workers": workers,
+        "warnings": advice(file.suite),
     }
 
 
@@ -71,9 +75,10 @@ def _estimate(
     return sum(known.get(t.experiment, 0.0) for t in todo), sum(t.experiment not in known for t in todo)
 
 
-def text(found: Mapping[str, Any]) -> str:
-    """`facts` for a person."""
-    from retable.bench.numbers import duration
+def text(found: Mapping[str, Any], *, verbose: bool = False) -> str:
+    """`facts` for a person; `verbose` names the claims that it warns of."""
+    from retable.bench.numbers import counted, duration
+    from retable.bench.suite.advice import WEAK
 
     lines = [f"{found['suite']} at scale {found['scale']}"]
     by_experiment: dict[str, Counter[str]] = {}
@@ -95,4 +100,7 @@ def text(found: Mapping[str, Any]) -> str:
         lines.append(
             f"{stale} trials are stale (their code has changed): --stale runs them again, `bench why` explains"
         )
+    for weak, claims in ((word, names) for word, names in found["warnings"].items() if names):
+        names = f": {', '.join(claims)}" if verbose else " (--verbose names them)"
+        lines.append(f"warning: {counted(len(claims), 'claim')} with {WEAK[weak]}{names}")
     return "\n".join(lines)

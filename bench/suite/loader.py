@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from retable.bench.errors import RetableError
 from retable.bench.suite import yaml12
-from retable.bench.suite.checks import Problem, problems
+from retable.bench.suite.checks import problems
+from retable.bench.suite.problems import Problem
 from retable.bench.suite.project import enter
 from retable.bench.suite.schema import Suite
 from retable.bench.task import did_you_mean

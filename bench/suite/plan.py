@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from retable.bench import data
 from retable.bench.errors import RetableError
 from retable.bench.suite import resolve, yaml12
-from retable.bench.suite.schema import Experiment, Suite, View
+from retable.bench.suite.schema import Claim, Experiment, Suite, View
 from retable.bench.suite.values import canonical, glob, matches, same, text
 from retable.bench.task import TaskSpec, did_you_mean, find_task
 
@@ -305,7 +305,9 @@ def _only(found: Sequence[Trial], word: str, suite: Suite) -> list[Trial]:
             f"--only: '{word}' is no experiment, table, figure or claim"
             f"{did_you_mean(word, [*suite.experiments, *views])}"
         )
-    return in_view(found, views[word])
+    view = views[word]
+    needed = [suite.preconditions[name] for name in view.needs] if isinstance(view, Claim) else []
+    return [trial for each in (view, *needed) for trial in in_view(found, each)]
 
 
 def in_view(found: Iterable[Trial], view: View) -> list[Trial]:

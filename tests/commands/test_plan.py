@@ -45,7 +45,7 @@ def test_after_a_run_the_rest_is_to_do(ran: Path, bench: Bench) -> None:
 def test_what_is_done_is_not_run_again(ran: Path, bench: Bench) -> None:
     plan = bench("plan", "toy", "--where", "lr=0.1", "--only", "grid", "--json").json
     assert (plan["todo"], plan["seconds"], plan["unestimated"]) == (0, None, 0)
-    assert bench("plan", "toy", "--where", "lr=0.1", "--only", "grid").out.endswith("\nnothing to run\n")
+    assert "nothing to run" in bench("plan", "toy", "--where", "lr=0.1", "--only", "grid").out.splitlines()
 
 
 def test_changed_code_makes_trials_stale_and_not_to_do(ran: Path, bench: Bench) -> None:
@@ -53,8 +53,8 @@ def test_changed_code_makes_trials_stale_and_not_to_do(ran: Path, bench: Bench) 
     helper.write_text(helper.read_text().replace("FACTOR = 0.5", "FACTOR = 0.25"))
     plan = bench("plan", "toy", "--json").json
     assert states(plan)["grid", "stale"] == 4 and plan["todo"] == 13
-    last = bench("plan", "toy").out.splitlines()[-1]
-    assert last.startswith("4 trials are stale") and "--stale runs them again" in last
+    said = bench("plan", "toy").out
+    assert "\n4 trials are stale (their code has changed): --stale runs them again" in said
 
 
 def test_other_settings_are_other_trials(ran: Path, bench: Bench) -> None:
@@ -82,7 +82,7 @@ def test_before_any_run_as_long_as_the_suite_says(project: Path, bench: Bench) -
 
 def test_where_nothing_tells_no_time_is_made_up(project: Path, bench: Bench) -> None:
     assert bench("plan", "toy", "--json").json["seconds"] is None
-    assert bench("plan", "toy").out.splitlines()[-1] == "17 trials to run; no time known yet"
+    assert "17 trials to run; no time known yet" in bench("plan", "toy").out.splitlines()
 
 
 def test_data_that_is_read_is_named_with_how_to_get_it(project: Path, bench: Bench) -> None:
@@ -92,3 +92,25 @@ def test_data_that_is_read_is_named_with_how_to_get_it(project: Path, bench: Ben
     data = bench("plan", "toy", "--json", RETABLE_DATA=str(project / "none")).json["data"]
     assert data["photos"] == "here" and "bench data get coco2017" in data["coco2017"]
     assert "\n  data photos: here\n" in bench("plan", "toy").out
+
+
+def test_claims_that_no_scale_can_decide_are_counted_at_the_end_and_named_on_request(
+    project: Path, bench: Bench
+) -> None:
+    weak = {"few_seeds": ["momentum-wins"], "no_reads": ["momentum-wins"]}
+    assert bench("plan", "toy", "--json").json["warnings"] == weak
+    assert bench("plan", "toy").out.splitlines()[-2:] == [
+        "warning: 1 claim with fewer than 3 seeds at every scale, so a direction at most (--verbose names them)",
+        "warning: 1 claim with no `reads`, so nothing says what the check tests (--verbose names them)",
+    ]
+    assert bench("plan", "toy", "--verbose").out.endswith("so nothing says what the check tests: momentum-wins\n")
+
+
+def test_nothing_is_warned_of_where_nothing_is_weak(project: Path, bench: Bench) -> None:
+    path = project / "suites" / "toy.yaml"
+    strong = path.read_text().replace("    seeds: 2\n", "    seeds: 2\n    seeds_at: {long: 3}\n")
+    path.write_text(
+        strong.replace("    source: section 4\n", "    source: section 4\n    reads: one loss below another\n")
+    )
+    assert bench("plan", "toy", "--json").json["warnings"] == {"few_seeds": [], "no_reads": []}
+    assert "warning" not in bench("plan", "toy").out

@@ -307,7 +307,92 @@ CLAIMS = [
     ),
 ]
 
-RULES = [*VIEWS, *TABLES, *FIGURES, *CLAIMS]
+PUBLISHED = (
+    "tables: {t: {title: t, from: e, rows: line, columns: {l: {setting: size}, m: {setting: size}},\n"
+    "  published: {'1': {l: 3, m: three}, '2.5': {l: 4}}}}\n"
+)
+VALUE = "check: {{form: value, metric: loss/final, of: {{line: 1}}, within: 0.1, published: {}}}"
+RATIO = "check: {{form: ratio, metric: loss/final, of: {{line: 1}}, to: {{line: 2.5}}, at_least: 1, published: {}}}"
+NEEDS = """\
+preconditions:
+  flies: {reads: the kite is off the ground, from: e,
+    check: {form: extreme, metric: loss/final, these: {line: 1}, end: lowest}}
+"""
+
+WORDS = [
+    Rule(
+        "a claim needs preconditions that there are",
+        view("claims", "needs: [flies, ▸lands]") + NEEDS,
+        "claims.v.needs.1: unknown precondition 'lands'; known: flies",
+        "[flies, lands] -> [flies]",
+    ),
+    Rule(
+        "a precondition's check is checked as a claim's is",
+        view("claims", "needs: flies") + NEEDS.replace("line: 1", "line: ▸3").replace("loss/final", "▸loss/last"),
+        "preconditions.flies.check.metric: unknown metric 'loss/last'; did you mean 'loss/total' or 'loss/final'? "
+        f"{MEASURED}\npreconditions.flies.check.these.line: no trial has line = 3; known: 1, 2.5",
+        "loss/last -> loss/total ~ line: 3 -> line: 1",
+    ),
+    Rule(
+        "replicates are metrics of which there are several",
+        view("claims", "replicates: {unit: flights, metrics: ▸loss/f*}"),
+        "claims.v.replicates.metrics: fewer than two metrics of task 'fly' fit the pattern 'loss/f*'",
+        "loss/f* -> loss/*",
+    ),
+    Rule(
+        "in every experiment",
+        view("claims", "from: [e, land]\nreplicates: {unit: flights, metrics: ▸loss/*}"),
+        "claims.v.replicates.metrics: fewer than two metrics of task 'land' fit the pattern 'loss/*'",
+        "[e, land] -> [e]",
+    ),
+    Rule(
+        "an order is not of replicates",
+        view(
+            "claims",
+            "check: {form: agrees, metric: loss/final, over: line, published: t/l}\n"
+            "replicates: {unit: flights, metrics: ▸loss/*}",
+        )
+        + PUBLISHED,
+        "claims.v.replicates.metrics: the form 'agrees' has no replicates",
+        "replicates: {unit: flights, metrics: loss/*} -> note: none",
+    ),
+    Rule(
+        "a value is held against a number of a table",
+        view("claims", VALUE.format("▸w/1/l")) + PUBLISHED,
+        "claims.v.check.published: unknown table 'w'; known: t",
+        "w/1/l -> t/1/l",
+    ),
+    Rule(
+        "of a row that it has",
+        view("claims", VALUE.format("▸t/2/l")) + PUBLISHED,
+        "claims.v.check.published: unknown published row '2'; known: 1, 2.5",
+        "t/2/l -> t/2.5/l",
+    ),
+    Rule(
+        "and a column with a number",
+        view("claims", VALUE.format("▸t/1/m")) + PUBLISHED,
+        "claims.v.check.published: unknown published number in column 'm'; known: l",
+        "t/1/m -> t/1/l",
+    ),
+    Rule(
+        "a published ratio follows from numbers on both sides",
+        view("claims", RATIO.format("{of: [t/1/l, ▸t/1/m], to: [▸t/3/l]}")) + PUBLISHED,
+        "claims.v.check.published.of.1: unknown published number in column 'm'; known: l\n"
+        "claims.v.check.published.to.0: unknown published row '3'; known: 1, 2.5",
+        "t/1/m -> t/2.5/l ~ t/3/l -> t/1/l",
+    ),
+    Rule(
+        "what a ratio is taken per is a setting",
+        view(
+            "claims",
+            "check: {form: ratio, metric: loss/final, of: {line: 1}, to: {line: 2.5}, at_least: 1, per: ▸[siz]}",
+        ),
+        f"claims.v.check.per: unknown setting 'siz'; did you mean 'size'? {SEEN}",
+        "[siz] -> [size]",
+    ),
+]
+
+RULES = [*VIEWS, *TABLES, *FIGURES, *CLAIMS, *WORDS]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[r.id for r in RULES])

@@ -114,6 +114,11 @@ figures:
   f: {title: t, from: [b, d], kind: lines, x: line, metric: loss/final, where: {line: [1, 2], seed: [0, 1]}}
 claims:
   c1: {quote: up it goes, from: c, check: {form: monotone, metric: loss/final, over: line, direction: falls}}
+  c2: {quote: up it goes, from: a, needs: flies, check: {form: extreme, metric: loss/final, these: {}, end: lowest}}
+preconditions:
+  flies:
+    {reads: the kite flies, from: d, where: {line: 1},
+      check: {form: extreme, metric: loss/final, these: {}, end: lowest}}
 """
 
 
@@ -133,6 +138,7 @@ def chain(read: Callable[[str], Suite]) -> Suite:
         ("", ["rows"], ["a0", "d1", "d2"]),
         ("", ["f"], ["a0", "a1", "b0", "b1", "d1", "d2"]),
         ("", ["c1"], ["a0", "a1", "b0", "b1", "c0", "c1"]),
+        ("", ["c2"], ["a0", "a1", "d1"]),
         ("seed=0", ["c1"], ["a0", "b0", "c0"]),
     ],
 )
@@ -148,7 +154,7 @@ def test_what_is_left_brings_what_it_starts_from(chain: Suite, where: str, only:
             "",
             ["tt"],
             "--only: 'tt' is no experiment, table, figure or claim; did you mean 't'? "
-            "known: a, b, c, d, t, rows, f, c1",
+            "known: a, b, c, d, t, rows, f, c1, c2",
         ),
         ("experiment=a", ["d"], "no trial fits --where 'experiment=a' and --only d"),
         ("experiment=a", ["d", "t"], "no trial fits --where 'experiment=a' and --only d t"),
