@@ -140,15 +140,21 @@ def model_of(
 
 def _model(found: Found, place: places.Stores) -> Any:
     """What the trial left as its `Evaluation.model`."""
-    from retable.bench.run import training
-    from retable.bench.store import artifacts
+    from retable.bench.run import finals
+    from retable.bench.store.digests import Damaged
 
-    assert found.status.run is not None
+    trial, run = found.trial, found.status.run
+    assert run is not None
     try:
-        path = artifacts.artifact(place.tracking, found.status.run, "model.pt", place.folder / "fetched")
+        return finals.state(place.tracking, run, place.folder / "fetched")
     except FileNotFoundError as error:
-        raise ApplyError(f"trial {found.trial.id} left no model: run it again") from error
-    return training.from_bytes(path.read_bytes())
+        raise ApplyError(f"trial {trial.id} left no model: {error}") from error
+    except Damaged as error:
+        which = f"{trial.suite} --scale {trial.scale}"
+        raise ApplyError(
+            f"trial {trial.id} has no model to use: {error}; "
+            f"bench verify {which} --repair and bench run {which} make it again"
+        ) from error
 
 
 def _results(found: Found, model: Any, request: Request, device: str) -> Iterator[np.ndarray]:

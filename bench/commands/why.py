@@ -64,7 +64,10 @@ def _changes(file: SuiteFile, trial: Trial, run: Run, place: Stores) -> list[str
         from retable.bench.store import artifacts  # a store that is not on this machine
 
         recorded = artifacts.artifact(place.tracking, run, "code.json", place.folder / "fetched")
-    return fingerprint.changes(json.loads(recorded.read_text()), now)
+    try:
+        return fingerprint.changes(json.loads(recorded.read_text(encoding="utf-8")), now)
+    except ValueError:
+        return [f"its task's code has changed; in what is not known: the code.json of run {run.id} is broken"]
 
 
 def _why_missing(trial: Trial, runs: Sequence[Run], place: Stores) -> list[str]:

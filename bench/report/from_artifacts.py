@@ -8,6 +8,7 @@ from retable.bench.judging import views
 from retable.bench.judging.views import Cell, Result
 from retable.bench.report import arrays, mosaic
 from retable.bench.report.drawn import Drawn, Job
+from retable.bench.store.digests import Damaged
 from retable.bench.suite.schema import Arrays, Images
 
 
@@ -87,17 +88,23 @@ def _any_run(job: Job[Images], label: str, artifact: str) -> mosaic.Tile:
 
 def _picture(job: Job[Images], label: str, run_id: str, artifact: str) -> mosaic.Tile:
     """A picture that a run saved, or what is wrong with it. Raises FileNotFoundError where there is none."""
-    path = job.book.results.artifact(run_id, artifact)
     try:
-        return mosaic.Tile(label, mosaic.load(path), "")
-    except ValueError as error:
+        return mosaic.Tile(label, mosaic.load(job.book.results.artifact(run_id, artifact)), "")
+    except (ValueError, Damaged) as error:
         return mosaic.Tile(label, None, _unreadable(job, run_id, artifact, error))
 
 
-def _unreadable(job: Job[Any], run_id: str, artifact: str, error: OSError | ValueError) -> str:
+def _unreadable(job: Job[Any], run_id: str, artifact: str, error: OSError | ValueError | Damaged) -> str:
+    """What is wrong with an artifact, and the command that makes it again."""
+    which = f"{job.book.suite.suite} --scale {job.book.scale}"
+    if isinstance(error, Damaged):
+        return (
+            f"the run's {error.path} {error.what}; its trial is to be run again: bench verify {which} --repair and "
+            f"bench run {which} make it again"
+        )
     what = error.strerror if isinstance(error, OSError) else error
-    again = f"bench run {job.book.suite.suite} --scale {job.book.scale}"
-    return f"the run's {artifact} cannot be read: {what}. Delete run {run_id} in bench ui, and {again} makes it again"
+    again = f"Delete run {run_id} in bench ui, and bench run {which} makes it again"
+    return f"the run's {artifact} cannot be read: {what}. {again}"
 
 
 def array_lines(job: Job[Arrays]) -> Drawn:
@@ -122,11 +129,9 @@ def _row(job: Job[Arrays], value: Any) -> arrays.Row:
     if trial is None:
         return arrays.Row(label, {}, views.trouble(cell.trials[0]))
     try:
-        path = job.book.results.artifact(trial.run_id, figure.artifact)
+        row = arrays.Row(label, arrays.read(job.book.results.artifact(trial.run_id, figure.artifact).read_bytes()))
     except FileNotFoundError:
         return arrays.Row(label, {}, f"the run saved no {figure.artifact}")
-    try:
-        row = arrays.Row(label, arrays.read(path.read_bytes()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, Damaged) as error:
         return arrays.Row(label, {}, _unreadable(job, trial.run_id, figure.artifact, error))
     return arrays.Row(label, row.arrays, arrays.lacking(row, figure.arrays, figure.by))

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 
-from retable.bench.run import training
+from retable.bench.run import finals, training
 from retable.bench.run.orders import Orders
+from retable.bench.run.training import BROKEN
 from retable.bench.store import artifacts, closing, owners, reading, recorder, records
+from retable.bench.store.digests import Damaged
 from retable.bench.store.places import experiment_name
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.values import text
 from retable.bench.task import State, Task
-
-BROKEN = (OSError, EOFError, pickle.UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
-"""What reading a state raises, in torch or in the task that takes it over, for a file that is broken or of old form."""
 
 
 def close_abandoned(uri: str, runs: Iterable[records.Run], found: optuna.Study) -> list[records.Run]:
@@ -52,15 +50,15 @@ def start_state(orders: Orders, trial: Trial) -> State | None:
     finished = [r for r in reading.runs(orders.tracking, names, trial=trial.start) if r.status == "FINISHED"]
     if not finished:
         raise RuntimeError(f"its start, trial {trial.start}, has no finished run; run that experiment first")
-    path = artifacts.artifact(orders.tracking, finished[-1], "model.pt", orders.stores.folder / "fetched")
+    run = finished[-1]
     try:
-        state: State = training.from_bytes(path.read_bytes())
-    except BROKEN as error:
+        return finals.state(orders.tracking, run, orders.stores.folder / "fetched")
+    except Damaged as error:
+        closing.disown(orders.tracking, run, f"its {error.path} {error.what}")
         raise RuntimeError(
-            f"its start, trial {trial.start}, left a model.pt that cannot be read; delete that trial's run "
-            f"{finished[-1].id} (in `bench ui`), and `bench run {orders.suite} --scale {trial.scale}` makes it again"
+            f"its start, trial {trial.start}, is to be run again, for {error}; "
+            f"`bench run {orders.suite} --scale {trial.scale}` does that, and then runs this one"
         ) from error
-    return state
 
 
 def resume(
@@ -99,7 +97,7 @@ def _checkpoints(orders: Orders, earlier: list[records.Run]) -> Iterator[tuple[r
             path, digest, *_ = [*line.split(" "), ""]
             try:
                 data = artifacts.artifact_bytes(orders.tracking, run, path, orders.stores.folder / "fetched")
-            except FileNotFoundError:
+            except (FileNotFoundError, Damaged):
                 continue
             if hashlib.sha256(data).hexdigest() == digest:
                 yield run, data

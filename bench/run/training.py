@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import pickle
 import random
 import statistics
 import time
@@ -236,6 +237,10 @@ def unpack(data: bytes, task: Task) -> Standing:
     history = [(int(step), float(seconds), dict(values)) for step, seconds, values in state["history"]]
     since = [(int(step), dict(values)) for step, values in state["since"]]
     return Standing(state["index"], state["seconds"], dict(state["first"]), history, list(state["step_seconds"]), since)
+
+
+BROKEN = (OSError, EOFError, pickle.UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+"""What reading a state raises, in torch or in the task that takes it over, for a file that is broken or of old form."""
 
 
 def to_bytes(state: State) -> bytes:

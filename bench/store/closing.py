@@ -7,6 +7,7 @@ from functools import partial
 from retable.bench.store import outbox, owners
 from retable.bench.store.client import BATCH, MlflowException, connect, entities, patiently
 from retable.bench.store.places import Stores, redact
+from retable.bench.store.records import Run
 
 
 def deliver(stores: Stores) -> int:
@@ -35,3 +36,10 @@ def terminate(uri: str, run_id: str, status: str, **tags: str) -> None:
         made = [entities.RunTag(f"retable.{k}", redact(v)) for k, v in tags.items()]
         patiently(uri, lambda: api.log_batch(run_id, tags=made))
     patiently(uri, lambda: api.set_terminated(run_id, status))
+
+
+def disown(uri: str, run: Run, reason: str) -> None:
+    """Let a finished run count no more, so that its trial is run again: it ends as KILLED, when it ended."""
+    api, end = connect(uri), None if run.ended is None else round(1000 * run.ended)
+    patiently(uri, lambda: api.log_batch(run.id, tags=[entities.RunTag("retable.reason", reason)]))
+    patiently(uri, lambda: api.set_terminated(run.id, "KILLED", end_time=end))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import requests
 
-from retable.bench.store import outbox, patience
+from retable.bench.store import artifacts, digests, outbox, patience
 from retable.bench.store.client import (
     BATCH,
     MlflowException,
@@ -50,7 +48,9 @@ class Recorder:
         self._checkpoints = False
         self.spent = 0.0
         """Seconds spent here so far."""
-        self.run_id: str = self._create(experiment_id, trial, dict(tags))
+        info = self._create(experiment_id, trial, dict(tags)).info
+        self.run_id: str = info.run_id
+        self._place: str = info.artifact_uri
         self._outbox = outbox.Outbox(stores, self.run_id)
         self._began, self._start = time.monotonic(), time.time()
         self._epoch = self._start
@@ -74,27 +74,26 @@ class Recorder:
                 if not left or "unique constraint" not in str(error).lower():
                     raise
 
-    def _create(self, experiment_id: str, trial: Trial, tags: dict[str, str]) -> str:
+    def _create(self, experiment_id: str, trial: Trial, tags: dict[str, str]) -> entities.Run:
         """Make the run, once: where an answer may have been lost, the one that was made is looked for first."""
         lost = False
 
-        def make() -> str:
+        def make() -> entities.Run:
             nonlocal lost
             if lost and (found := self._created(experiment_id, tags)):
                 return found
             try:
-                run_id: str = self._api.create_run(experiment_id, tags=tags, run_name=trial.name).info.run_id
+                return self._api.create_run(experiment_id, tags=tags, run_name=trial.name)
             except Exception as error:
                 lost = away(self._uri)(error)
                 raise
-            return run_id
 
         return self._call(make)
 
-    def _created(self, experiment_id: str, tags: Mapping[str, str]) -> str | None:
+    def _created(self, experiment_id: str, tags: Mapping[str, str]) -> entities.Run | None:
         same = " and ".join(f"tags.`{k}` = '{tags[k]}'" for k in ("retable.optuna", "retable.owner"))
         found = self._api.search_runs([experiment_id], f"{same} and attributes.status = 'RUNNING'", max_results=1)
-        return found[0].info.run_id if found else None
+        return found[0] if found else None
 
     def rebase(self, seconds: float) -> None:
         """Let `seconds` after the trial's start be now, for one that goes on from a checkpoint."""
@@ -140,18 +139,19 @@ class Recorder:
         made = [entities.RunTag(f"retable.{k}", redact(v)[:5000]) for k, v in tags.items()]
         self._call(lambda: self._api.log_batch(self.run_id, tags=made))
 
-    def artifacts(self, files: Mapping[str, bytes], *, wait: bool = True) -> None:
-        """Store files by path inside the run ("images/stylised.png")."""
-        with tempfile.TemporaryDirectory() as scratch:
-            for path, content in files.items():
-                target = Path(scratch) / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-            with self._timed():
-                if wait:
-                    patiently(self._uri, lambda: self._api.log_artifacts(self.run_id, scratch))
-                else:
-                    self._api.log_artifacts(self.run_id, scratch)
+    def artifacts(self, files: Mapping[str, bytes]) -> None:
+        """Store all that the run is to keep, by path inside it ("images/stylised.png"), with the list of digests."""
+        listing = digests.listing(files)
+        self._store({**files, digests.LIST: listing}, wait=True)
+        self.tag(**{digests.TAG.removeprefix("retable."): digests.of(listing)})
+
+    def _store(self, files: Mapping[str, bytes], *, wait: bool) -> None:
+        store = partial(artifacts.store, self._uri, self.run_id, self._place, files)
+        with self._timed():
+            if wait:
+                patiently(self._uri, store)
+            else:
+                store()
 
     def checkpoint(self, path: str, data: bytes, *, wait: bool) -> bool:
         """Store a checkpoint, the points so far before it. False if the store is away and we do not `wait` for it:
@@ -159,12 +159,12 @@ class Recorder:
         self._checkpoints = True
         if wait:
             self.flush()
-            self.artifacts({path: data})
+            self._store({path: data}, wait=True)
             return True
         try:
             with self._timed():
                 self._send()
-            self.artifacts({path: data}, wait=False)
+            self._store({path: data}, wait=False)
         except Exception as error:
             if not away(self._uri)(error):
                 raise

@@ -136,8 +136,8 @@ def test_the_report_of_a_run_is_written_whole_and_the_mend_that_it_names_works(
     ran = bench("report", "toy", "--format", "md", "--format", "html", "--format", "latex")
     assert (ran.code, ran.err) == (0, "")
     page = (project / "reports" / "toy" / "quick.md").read_text().replace("\\", "")
-    assert f"the run's images/picture.png cannot be read: it is empty. Delete run {run} in bench ui, and " in page
-    assert "bench run toy --scale quick makes it again" in page
+    assert "the run's images/picture.png is not as it was written; its trial is to be run again: " in page
+    assert "bench verify toy --scale quick --repair and bench run toy --scale quick make it again" in page
     assert (project / "reports" / "toy" / "quick" / "pictures.png").is_file()
     with closing(sqlite3.connect(project / "mlruns" / "mlflow.db")) as store, store:
         store.execute("UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid = ?", [run])  # as `bench ui` does

@@ -139,19 +139,61 @@ def test_a_start_that_never_finished_is_an_error_that_names_it(told: Orders, rec
 
 
 @pytest.mark.parametrize("damage", [lambda d: b"", lambda d: bytes(len(d)), lambda d: d[:-9], lambda d: b"soup" * 99])
-def test_a_start_that_cannot_be_read_is_an_error_that_says_what_to_do(
+def test_a_start_that_cannot_be_read_is_to_be_run_again(
     told: Orders, record: Record, damage: Callable[[bytes], bytes]
 ) -> None:
     made = record()
-    made.artifacts({"model.pt": damage(training.to_bytes({"x": torch.tensor(1.0)}))})
+    made._store(
+        {"model.pt": damage(training.to_bytes({"x": torch.tensor(1.0)}))}, wait=True
+    )  # without a digest, as once
     made.finish("FINISHED")
     said = (
-        f"its start, trial a, left a model.pt that cannot be read; delete that trial's run {made.run_id} "
-        "(in `bench ui`), and `bench run toy --scale quick` makes it again"
+        f"its start, trial a, is to be run again, for model.pt of run {made.run_id} cannot be read; "
+        "`bench run toy --scale quick` does that, and then runs this one"
     )
     with pytest.raises(RuntimeError) as caught:
         earlier.start_state(told, replace(TRIAL, id="b", experiment="tune", start="a"))
     assert str(caught.value) == said
+    (run,) = runs(told)
+    assert (run.status, run.tags["retable.reason"]) == ("KILLED", "its model.pt cannot be read")
+
+
+def damaged(told: Orders, record: Record, damage: Callable[[Path], object]) -> str:
+    """Why a trial cannot start from one whose artifacts were damaged after it had finished."""
+    made = record()
+    made.artifacts({"model.pt": training.to_bytes({"x": torch.tensor(1.0)})})
+    made.finish("FINISHED")
+    (run,) = runs(told)
+    damage(Path(run.artifact_uri))
+    with pytest.raises(RuntimeError) as caught:
+        earlier.start_state(told, replace(TRIAL, id="b", experiment="tune", start="a"))
+    (after,) = runs(told)
+    assert after.status == "KILLED" and after.ended == run.ended
+    return str(caught.value)
+
+
+def test_a_model_of_other_content_is_noticed_though_it_can_be_read(told: Orders, record: Record) -> None:
+    other = training.to_bytes({"x": torch.tensor(2.0)})
+    said = damaged(told, record, lambda folder: (folder / "model.pt").write_bytes(other))
+    assert "model.pt of run" in said and "is not as it was written" in said
+
+
+def test_a_model_that_was_removed_is_to_be_made_again(told: Orders, record: Record) -> None:
+    assert "is gone" in damaged(told, record, lambda folder: (folder / "model.pt").unlink())
+
+
+def test_a_broken_list_of_digests_vouches_for_nothing(told: Orders, record: Record) -> None:
+    said = damaged(told, record, lambda folder: (folder / "digests.json").write_text("{}"))
+    assert "digests.json of run" in said and "is not as it was written" in said
+
+
+def test_a_start_that_leaves_no_model_is_not_run_again_for_nothing(told: Orders, record: Record) -> None:
+    made = record()
+    made.artifacts({"trial.json": b"{}"})
+    made.finish("FINISHED")
+    with pytest.raises(FileNotFoundError, match=r"has no artifact 'model\.pt'"):
+        earlier.start_state(told, replace(TRIAL, id="b", experiment="tune", start="a"))
+    assert [run.status for run in runs(told)] == ["FINISHED"]
 
 
 def checkpoint(made: Recorder, index: int, path: str) -> str:

@@ -249,6 +249,24 @@ def test_a_trial_starts_from_the_state_of_another(project: Path, bench: Bench) -
     assert first == pytest.approx(source["metrics"]["loss/final"], rel=1e-6)
 
 
+def test_a_zeroed_model_is_made_again_by_the_command_that_its_dependant_names(project: Path, bench: Bench) -> None:
+    maker, tune = ("--where", "experiment=grid,lr=0.1,method=plain,seed=0"), ("--where", "experiment=tune,seed=0")
+    assert bench("run", "toy", *maker, "--workers", "1", "--no-report").code == 0
+    ((trial, (run,)),) = finished(project).items()
+    model = project / "mlruns" / "artifacts" / "toy" / "grid" / run / "artifacts" / "model.pt"
+    whole = model.read_bytes()
+    model.write_bytes(bytes(len(whole)))
+    ran = bench("run", "toy", *tune, "--workers", "1", "--no-report")
+    assert ran.code == 3 and f"its start, trial {trial}, is to be run again" in ran.err
+    assert f"model.pt of run {run} is not as it was written" in ran.err
+    assert "`bench run toy --scale quick` does that" in ran.err
+    assert finished(project) == {}
+    assert bench("run", "toy", *tune, "--workers", "1", "--no-report").code == 0
+    (again,) = finished(project)[trial]
+    assert again != run and len(finished(project)) == 2
+    assert (model.parents[2] / again / "artifacts" / "model.pt").read_bytes() == whole
+
+
 def test_what_the_evaluation_measures_is_what_counts(project: Path, bench: Bench) -> None:
     """Also where steps measure the same, higher, at the same last step."""
     code = project / "toypaper" / "tasks.py"
@@ -272,7 +290,7 @@ def test_runs_are_logged_as_mlflow_shows_them(project: Path, bench: Bench) -> No
     assert run.data.tags["retable.device"] == "cpu" and "retable.torch" in run.data.tags
     assert len(client.get_metric_history(run.info.run_id, "loss/total")) == 20
     files = {f.path for f in client.list_artifacts(run.info.run_id)}
-    assert files == {"images", "arrays", "model.pt", "trial.json", "code.json"}
+    assert files == {"images", "arrays", "model.pt", "trial.json", "code.json", "digests.json"}
     assert json.loads((Path(run.info.artifact_uri) / "trial.json").read_text())["settings"]["method"] == "momentum"
 
 
