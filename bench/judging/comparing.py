@@ -1,8 +1,8 @@
 """`bench compare`: which losses moved between two runs, stores, commits or scales, and whether beyond the noise.
 
 The noise is that over seeds. Of two single runs: Student's t for the difference of two draws, with the standard
-deviation of the runs that differ from them in the seed alone. Of two sides: the interval of `judging.stats`, over
-the seeds that both have.
+deviation of the runs that differ from them in the seed alone. Of two sides: the interval of `judging.stats`, which
+pairs the seeds that both have.
 """
 
 from __future__ import annotations
@@ -243,19 +243,20 @@ def _varied(file: SuiteFile, scale: str) -> dict[str, list[str]]:
 
 
 def _grouped(what: str, metric: str, a: Mapping[int, float], b: Mapping[int, float]) -> Line:
-    a, b = stats.shared(a, b)
-    n = min(len(a), len(b))
     left, right = statistics.fmean(a.values()), statistics.fmean(b.values())
-    if a == b:
-        return Line(what, metric, left, right, n, 0.0, "same")
     if any(math.isnan(v) for v in [*a.values(), *b.values()]):
-        return Line(what, metric, left, right, n, math.nan, "noise unknown")
+        return Line(what, metric, left, right, min(len(a), len(b)), math.nan, "noise unknown")
     d = stats.difference(b, a)
-    if n < stats.ENOUGH:
+    if d.paired:
+        a, b = ({s: v for s, v in side.items() if s in a and s in b} for side in (a, b))
+        left, right = statistics.fmean(a.values()), statistics.fmean(b.values())
+    if d.paired and a == b:
+        return Line(what, metric, left, right, d.n, 0.0, "same")
+    if d.n < stats.ENOUGH:
         says = "within noise" if d.size < stats.TIE else "noise unknown"
     else:
-        says = "within noise" if d.low <= 0 <= d.high else "beyond noise"
-    return Line(what, metric, left, right, n, _moved(left, right), says)
+        says = "beyond noise" if min(d.above, d.below) <= stats.ALPHA else "within noise"
+    return Line(what, metric, left, right, d.n, _moved(left, right), says)
 
 
 # In words

@@ -1,11 +1,11 @@
 """Claims -> verdicts: what our runs say of a sentence of the paper, and how that was judged.
 
-A check is a set of comparisons that must all hold, so it is an intersection-union test (R. L. Berger,
-"Multiparameter hypothesis testing and acceptance sampling", Technometrics 24, 1982): `reproduced` needs every one
-of them reproduced at its own level, without correction, and the worst one decides. Each uses the two-sided 95 %
-interval of `stats`, so that a claim without truth is called reproduced with probability 2.5 % at most. A
-contradiction is the reverse, one comparison out of many being enough, so it must hold at 5 % over their number
-(Bonferroni). Fewer than three seeds have no interval and support no more than a direction.
+A check is a set of clauses that must all hold, so it is an intersection-union test (R. L. Berger, "Multiparameter
+hypothesis testing and acceptance sampling", Technometrics 24, 1982): `reproduced` needs every one of them reproduced at
+its own level, without correction, and the worst one decides; of a clause's alternatives one is enough, so each is
+tested at its share of the level. A contradiction is the reverse: one clause out of many is enough, so it must hold at
+its share (Bonferroni), and within a clause all alternatives must fail. Fewer than three replicates support no more than
+a direction, whichever way it points. docs/verdicts.md has the rules with their simulations.
 """
 
 from __future__ import annotations
@@ -16,54 +16,73 @@ from dataclasses import dataclass
 from typing import Literal
 
 from retable.bench.judging import stats, views
-from retable.bench.judging.checks import CannotJudge, Comparison, prepare
+from retable.bench.judging.checks import prepare
+from retable.bench.judging.forms import published_ratio
+from retable.bench.judging.preconditions import Condition, hold
+from retable.bench.judging.sides import CannotJudge, Clause, Comparison
 from retable.bench.judging.stats import Difference, Outcome, difference
+from retable.bench.judging.timing import not_alone
 from retable.bench.judging.views import Book, Cell, Seen
 from retable.bench.numbers import counted, short, times
 from retable.bench.results.frames import Results
 from retable.bench.store.status import LOST
-from retable.bench.suite.schema import Claim, Ratio
+from retable.bench.suite.schema import Claim, Ratio, Same
 
-Word = Literal["reproduced", "within noise", "direction only", "contradicted", "not run"]
-WORDS: tuple[Word, ...] = ("reproduced", "direction only", "within noise", "contradicted", "not run")
+Word = Literal[
+    "reproduced",
+    "the same",
+    "direction only",
+    "direction only (opposite)",
+    "within noise",
+    "contradicted",
+    "not judgeable here",
+    "not run",
+]
 SYMBOLS: dict[Word, str] = {
     "reproduced": "✔",
+    "the same": "=",
     "direction only": "↗",
+    "direction only (opposite)": "↘",
     "within noise": "≈",
     "contradicted": "✘",
+    "not judgeable here": "⊘",
     "not run": "–",
 }
+WORDS: tuple[Word, ...] = tuple(SYMBOLS)
 MEANINGS: dict[Word, str] = {
     "reproduced": "the claim holds, and the 95 % interval over at least three seeds leaves the opposite out",
+    "the same": "the claim is that two things are equal, and the 95 % interval lies within the margin stated for it",
     "direction only": "the claim holds in our runs, but they are too few for an interval",
+    "direction only (opposite)": "our runs point the other way, but they are too few for an interval",
     "within noise": "our runs cannot tell the claim from its opposite",
-    "contradicted": "our runs say the opposite; with one or two seeds that too is only a direction",
+    "contradicted": "our runs say the opposite, and the interval over at least three seeds leaves the claim out",
+    "not judgeable here": "what the sentence takes for granted does not hold of our runs, so they cannot try it",
     "not run": "runs that the claim needs are missing, failed, or beyond this scale",
 }
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One comparison with its outcome. `strict`: the interval at the level that a contradiction must reach."""
+    """One comparison with its outcome. level: the two-sided confidence of the interval that decides it."""
 
     comparison: Comparison
     difference: Difference
-    strict: Difference
     outcome: Outcome
+    level: float = stats.CONFIDENCE
 
     @property
     def shown(self) -> str:
         """`−1.1·10⁶ [−1.4·10⁶, −0.8·10⁶]`, or the mean alone where there is no interval."""
-        return _interval(self.comparison, self.difference)
+        return _interval(self.comparison, self.difference, self.level)
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What our runs say of a claim.
 
-    basis: one line, how it was judged. judged: every comparison, the deciding one first. seeds: of the side with
-    the fewest; 0 where nothing was judged. notes: what a reader must know beside it (stale, diverged or collapsed
-    trials, a selection on the same seeds).
+    basis: one line, how it was judged. judged: every comparison, the deciding one first. seeds: replicates of the one
+    that decides; 0 where nothing was judged. notes: what a reader must know beside it (stale, diverged or collapsed
+    trials, a selection). conditions: the preconditions that it needs, as they stand.
     """
 
     name: str
@@ -73,12 +92,16 @@ class Verdict:
     judged: tuple[Judged, ...] = ()
     seeds: int = 0
     notes: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
     @property
     def label(self) -> str:
-        """The word, with the seeds where a contradiction rests on too few to be one: `contradicted (1 seed)`."""
-        few = self.word == "contradicted" and self.seeds < stats.ENOUGH
-        return f"{self.word} ({counted(self.seeds, 'seed')})" if few else self.word
+        """The word, with the margin where it is of sameness: `the same within 2 %`."""
+        check = self.claim.check
+        if self.word != "the same" or not isinstance(check, Same):
+            return self.word
+        margin = f"{check.within * 100:g} %" if check.within is not None else short(float(check.within_absolute or 0))
+        return f"the same within {margin}"
 
 
 def judge_all(results: Results) -> list[Verdict]:
@@ -87,8 +110,11 @@ def judge_all(results: Results) -> list[Verdict]:
     return [judge(book, name, claim) for name, claim in book.suite.claims.items()]
 
 
-def judge(book: Book, name: str, claim: Claim) -> Verdict:
-    """The verdict on one claim. Raises `ReportError` where the claim names an unknown setting."""
+def judge(book: Book, name: str, claim: Claim, *, alpha: float = stats.ALPHA) -> Verdict:
+    """The verdict on one claim. alpha: the one-sided level of this look at it (`judging.looks`).
+
+    Raises `ReportError` where the claim names an unknown setting.
+    """
     reason = book.not_here(claim)
     if reason:
         return Verdict(name, claim, "not run", f"not at scale {book.scale}: {reason}")
@@ -96,39 +122,57 @@ def judge(book: Book, name: str, claim: Claim) -> Verdict:
     seen = views.look(book, place, claim)
     try:
         _selected_from_all(seen)
-        chosen = claim.select.over if claim.select else ()
-        setup = prepare(book, claim.from_, seen.cells, claim.check, place, chosen)
-        judged = weigh(setup.comparisons)
+        setup = prepare(book, claim.from_, seen.cells, claim.check, place, seen.choices, claim.replicates)
     except CannotJudge as why:
         return Verdict(name, claim, "not run", _sentence(str(why)))
-    seeds = min(j.difference.n for j in judged)
-    basis = _basis(judged, claim, views.how_lost(setup.used))
-    return Verdict(name, claim, judged[0].outcome, basis, judged, seeds, _notes(seen, setup.used))
+    conditions = tuple(hold(book, need) for need in claim.needs)
+    unmet = [c for c in conditions if c.state == "does not hold"] or [c for c in conditions if c.state == "not run"]
+    if unmet:
+        said = "; ".join(f"{c.reads}: {c.state} ({c.numbers})" for c in unmet)
+        word: Word = "not judgeable here" if unmet[0].state == "does not hold" else "not run"
+        return Verdict(name, claim, word, said, conditions=conditions)
+    busy = not_alone(book, claim.check.metric, setup.used)
+    if busy:
+        return Verdict(name, claim, "not judgeable here", busy, conditions=conditions)
+    judged = weigh(setup.clauses, alpha)
+    first = judged[0]
+    basis = _basis(judged, len(setup.clauses), claim, views.how_lost(setup.used), _published(book, claim))
+    same = isinstance(claim.check, Same) and first.outcome == "reproduced"
+    word = "the same" if same else first.outcome
+    return Verdict(name, claim, word, basis, judged, first.difference.n, _notes(seen, setup.used), conditions)
 
 
-def weigh(comparisons: Sequence[Comparison]) -> tuple[Judged, ...]:
-    """Every comparison judged, the worst first: that one decides."""
-    level = 1 - (1 - stats.CONFIDENCE) / len(comparisons)
-    judged = []
-    for one in comparisons:
-        d = difference(one.left, one.right, log=one.factor)
-        strict = difference(one.left, one.right, level, log=one.factor)
-        judged.append(Judged(one, d, strict, stats.outcome(d, strict=strict)))
-    if any(j.difference.n < stats.ENOUGH for j in judged):  # a claim is as strong as its weakest comparison
-        judged = [_capped(j) for j in judged]
-    return tuple(sorted(judged, key=lambda j: (stats.RANK[j.outcome], _strength(j.difference))))
+def weigh(clauses: Sequence[Clause], alpha: float = stats.ALPHA) -> tuple[Judged, ...]:
+    """Every comparison judged, the deciding one first: the best of each clause's alternatives, the worst of these."""
+    best = []
+    rest: list[Judged] = []
+    for clause in clauses:
+        judged = sorted((_judged(one, alpha / len(clause), alpha / len(clauses)) for one in clause), key=_rank)
+        best.append(judged[-1])
+        rest += judged[:-1]
+    return (*sorted(best, key=_rank), *rest)
 
 
-def _capped(j: Judged) -> Judged:
-    return Judged(j.comparison, j.difference, j.strict, "direction only") if j.outcome == "reproduced" else j
+def _judged(one: Comparison, holds: float, fails: float) -> Judged:
+    d = one.given or difference(one.left, one.right, log=one.factor, lender=one.lender)
+    found = stats.outcome(d, holds=holds, fails=fails)
+    opposite = found == "contradicted" or (found == "within noise" and d.below <= stats.ALPHA)
+    return Judged(one, d, found, 1 - 2 * (fails if opposite else holds))
+
+
+def _rank(j: Judged) -> tuple[int, float]:
+    return stats.RANK[j.outcome], _strength(j.difference)
 
 
 def _strength(d: Difference) -> float:
     """Sorts comparisons of equal outcome: t where there is an interval, relative size where not."""
-    if math.isfinite(d.low):
-        half = d.high - d.mean
-        return d.mean / half if half else math.copysign(math.inf, d.mean) if d.mean else 0.0
+    if d.has_interval:
+        return d.mean / d.error if d.error else math.copysign(math.inf, d.mean) if d.mean else 0.0
     return math.copysign(d.size, d.mean)
+
+
+def _published(book: Book, claim: Claim) -> str:
+    return published_ratio(book.suite, claim.check) if isinstance(claim.check, Ratio) else ""
 
 
 def _selected_from_all(seen: Seen) -> None:
@@ -156,46 +200,59 @@ def _sentence(words: str) -> str:
     return f"N{words[1:]}" if words.startswith("no ") else words
 
 
-def _interval(comparison: Comparison, d: Difference) -> str:
+def _interval(comparison: Comparison, d: Difference, level: float) -> str:
+    if comparison.said:
+        return comparison.said
     say = times if comparison.factor else short
     middle, unit = say(comparison.shown(d.mean)), f" {comparison.unit}" if comparison.unit else ""
-    if math.isinf(d.low):
+    if not d.has_interval:
         return middle + unit
-    if d.low == d.high:
+    if not d.error:
         return f"{middle}{unit}, the same for every seed"
-    low, high = sorted((comparison.shown(d.low), comparison.shown(d.high)))
+    low, high = sorted(comparison.shown(end) for end in d.interval(level))
     return f"{middle} [{say(low)}, {say(high)}]{unit}"
 
 
-def _basis(judged: Sequence[Judged], claim: Claim, lost: str) -> str:
-    """`3 paired seeds, t 95 %; worst of 15 pairs, rmsprop below adagrad: −1.1·10⁶ [−1.4·10⁶, −0.8·10⁶]`.
+def _basis(judged: Sequence[Judged], clauses: int, claim: Claim, lost: str, published: str) -> str:
+    """`3 paired seeds, t 95 %; 13 of 15 comparisons hold; worst: rmsprop below adagrad: ×0.91 [×0.84, ×0.99]`.
 
-    lost: how seeds without a difference ended.
+    lost: how seeds without a difference ended. published: the paper's own ratio.
     """
     worst = judged[0]
-    d = worst.difference
-    held = sum(j.outcome in ("reproduced", "direction only") for j in judged)
-    many = "" if len(judged) == 1 else f"{held} of {len(judged)} comparisons hold; worst: "
-    shown = worst.shown
+    held = sum(j.outcome in ("reproduced", "direction only") for j in judged[:clauses])
+    many = "" if clauses == 1 else f"{held} of {clauses} comparisons hold; worst: "
+    shown = f": {worst.shown}" if math.isfinite(worst.difference.mean) else ""
+    text = f"{_how(worst, clauses, claim, lost)}; {many}{worst.comparison.label}{shown}"
+    return text + (f" (published {published})" if published else "")
+
+
+def _how(j: Judged, clauses: int, claim: Claim, lost: str) -> str:
+    """What the interval counts, and how it was formed."""
+    d = j.difference
+    seeds = d.n and not all(isinstance(key, int) for key in j.comparison.left)
+    unit = claim.replicates.unit if seeds and claim.replicates else "seeds"
+    many = counted(d.n, unit.removesuffix("s"), unit)
+    if j.comparison.given is not None and d.n >= stats.ENOUGH:
+        return (
+            f"means of {many}, permutation test"
+            if claim.check.form == "agrees"
+            else f"{many}, prediction interval 95 %"
+        )
     if d.n < stats.ENOUGH:
-        how = f"{counted(d.n, 'seed')}: direction only"
-        if worst.outcome == "contradicted":
-            how += ", and it is the opposite one"
-        elif worst.outcome == "within noise":
-            how = f"{counted(d.n, 'seed')}, difference under the {stats.TIE * 100:g} % that so few can tell"
-    elif math.isinf(d.low):
-        how = f"{d.n} seeds, some {lost}: no interval"
-        if d.low == d.high:
-            how = f"{d.n} seeds: one side {lost} in all, the other in none"
-    else:
-        how = f"{d.n} {'paired seeds, t' if d.paired else 'seeds a side or more, unpaired, Welch t'} 95 %"
-        if worst.outcome == "contradicted" and len(judged) > 1:
-            how += f" over {len(judged)} comparisons (Bonferroni)"
-            shown = _interval(worst.comparison, worst.strict)
-    text = f"{how}; {many}{worst.comparison.label}" + (f": {shown}" if math.isfinite(d.mean) else "")
-    if isinstance(claim.check, Ratio) and isinstance(claim.check.published, float):
-        text += f" (published {times(claim.check.published)})"
-    return text
+        if j.outcome == "within noise" and d.size < stats.TIE:
+            return f"{many}, difference under the {stats.TIE * 100:g} % that so few can tell"
+        return f"{many}: direction only" + (", and it is the opposite one" if "opposite" in j.outcome else "")
+    if d.settled is not None:
+        if d.same_sign and min(d.settled) < 1:
+            return f"{d.n} {unit}: one side {lost} in all, the other in none"
+        return f"{d.n} {unit}, some {lost}: no interval"
+    if d.mean and d.size <= stats.ROUNDING:
+        return f"{many}, difference under what rounding makes"
+    pairing = f"paired {unit}, t" if d.paired else f"{unit} a side or more, unpaired, Welch t"
+    how = f"{d.n} {pairing} {j.level * 100:.4g} %"
+    if j.level > stats.CONFIDENCE and clauses > 1:
+        how += f" over {clauses} comparisons (Bonferroni)"
+    return how + (f", variance shared with {d.lender.words}" if d.lender is not None else "")
 
 
 def _notes(seen: Seen, used: Sequence[Cell]) -> tuple[str, ...]:
@@ -207,7 +264,9 @@ def _notes(seen: Seen, used: Sequence[Cell]) -> tuple[str, ...]:
         notes.append(f"{counted(stale, 'trial')} from older code (stale)")
     if seen.choices:
         over = ", ".join(seen.choices[0].over)
-        notes.append(f"the best cell over {over} was chosen on the same seeds, which flatters the chosen")
+        one = all(choice.seeds < 2 for choice in seen.choices)
+        how = "on the one seed there is, which flatters the chosen" if one else "for each seed on the others"
+        notes.append(f"the best cell over {over} was chosen {how}")
         dropped = {state: sum(choice.lost.get(state, 0) for choice in seen.choices) for state in LOST}
         notes += [f"{counted(n, f'{state} cell')} could not be chosen" for state, n in dropped.items() if n]
     return tuple(notes)

@@ -100,6 +100,7 @@ class Choice:
     """
 
     metric: str
+    lowest: bool
     over: tuple[str, ...]
     grid: tuple[Cell, ...]
     winner: Cell | None
@@ -293,6 +294,7 @@ def select(group: Sequence[Cell], rule: Select) -> list[Choice]:
         choices.append(
             Choice(
                 metric=metric,
+                lowest=bool(rule.lowest),
                 over=tuple(rule.over),
                 grid=tuple(grid),
                 winner=winner,

@@ -22,6 +22,7 @@ from retable.bench.suite.claims import Monotone as Monotone
 from retable.bench.suite.claims import Precondition as Precondition
 from retable.bench.suite.claims import PublishedRatio as PublishedRatio
 from retable.bench.suite.claims import Ratio as Ratio
+from retable.bench.suite.claims import Replicates as Replicates
 from retable.bench.suite.claims import Same as Same
 from retable.bench.suite.claims import Spread as Spread
 from retable.bench.suite.claims import Value as Value

@@ -1,0 +1,255 @@
+"""The forms of a check that are more than a pair of cells: ratios, spreads, orders and published values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scipy.special import stdtr
+
+from retable.bench.judging import orders, stats, views
+from retable.bench.judging.consistency import published
+from retable.bench.judging.sides import CannotJudge, Clause, Comparison, Reader, Setup, held, naming, pairs
+from retable.bench.judging.stats import Difference
+from retable.bench.judging.views import Cell
+from retable.bench.numbers import short, times
+from retable.bench.store.status import LOST
+from retable.bench.suite.schema import Agrees, Ratio, Spread, Suite, Value
+from retable.bench.suite.values import canonical, text
+
+
+def agrees(check: Agrees, cells: list[Cell], reader: Reader, suite: Suite) -> Setup:
+    """Kendall's tau of the means over seeds with the published values, against its permutation distribution."""
+    table, _, column = check.published.partition("/")
+    printed = {row: cells.get(column) for row, cells in suite.tables[table].published.items()}
+    ranked: dict[str, Cell] = {}
+    for cell in cells:
+        key = text(cell.get(check.over))
+        if not isinstance(printed.get(key), (int, float)):
+            continue
+        if key in ranked:
+            raise CannotJudge(f"several cells have {check.over} = {key}; name the others' settings in where or select")
+        ranked[key] = cell
+    if len(ranked) < 3:
+        raise CannotJudge(f"{len(ranked)} values of {check.over} are both published and run; an order needs three")
+    reader.need(list(ranked.values()))
+    values = {key: reader.plain(cell) for key, cell in ranked.items()}
+    seeds = set.intersection(*(set(v) for v in values.values()))
+    if not seeds:
+        raise CannotJudge("the cells share no seed to rank them by")
+    ours = [views.mean(values[key][s] for s in seeds) for key in ranked]
+    paper = [float(printed[key]) for key in ranked]  # type: ignore[arg-type]
+    try:
+        order = orders.agreement(ours, paper, check.tied_within)
+    except ValueError:
+        raise CannotJudge("all values are equal, which is no order") from None
+    enough = len(seeds) >= stats.ENOUGH
+    sign = (order.tau > 0) - (order.tau < 0)
+    settled = (order.above, order.below) if enough else (1.0, 1.0)
+    given = Difference(order.tau, math.inf, 0, len(seeds), True, abs(order.tau), 0 if enough else sign, None, settled)
+    apart = f" further apart than {check.tied_within * 100:g} %" if check.tied_within else ""
+    one = Comparison(
+        label=f"{len(ranked)} {check.over}s in the published order",
+        left={},
+        right={},
+        shown=lambda d: d,
+        numbers=f"{order.concordant} of {order.compared} pairs{apart} in the published order, {order.discordant} not",
+        given=given,
+        said=f"Kendall's tau {short(order.tau)}, {order.concordant} of {order.compared} pairs{apart}, "
+        f"chance {short(order.above)}",
+    )
+    return Setup([(one,)], list(ranked.values()))
+
+
+def value(check: Value, cells: list[Cell], reader: Reader, suite: Suite) -> Setup:
+    """A published number against the prediction interval of one more run, which must be narrow enough to say it."""
+    side = reader.side(cells, check.of)
+    if len(side) > 1:
+        raise CannotJudge(f"{len(side)} cells stand for one published value; they differ in {views.differing(side)}")
+    reader.need(side)
+    printed = published(suite, check.published)
+    values = [v * check.factor for v in reader.plain(side[0]).values()]
+    if not all(map(math.isfinite, values)):
+        raise CannotJudge(f"{views.describe(side[0], naming(check.of))} {views.how_lost(side)}")
+    middle, name = views.mean(values), views.describe(side[0], naming(check.of)) or "ours"
+    spare = check.within - abs(printed - middle) / abs(middle) if middle else -math.inf
+    said = f"{short(middle, 4)} here, {short(printed, 4)} published"
+    settled, sign = (1.0, 1.0), (spare > 0) - (spare < 0)
+    if len(values) >= stats.ENOUGH:
+        low, high = stats.prediction(values)
+        said = f"{said}; one more run of ours lies within [{short(low, 4)}, {short(high, 4)}]"
+        narrow = high - middle <= check.within * abs(middle) and middle - low <= check.within * abs(middle)
+        inside, sign = low <= printed <= high, 0
+        settled = (0.0, 1.0) if inside and narrow else (1.0, 1.0 if inside else _outside(values, printed))
+    given = Difference(spare, math.inf, 0, len(values), True, abs(spare), sign, None, settled)
+    one = Comparison(
+        f"{name} as published, within {check.within * 100:g} %", {}, {}, lambda d: d, said, given=given, said=said
+    )
+    return Setup([(one,)], side)
+
+
+def _outside(values: list[float], printed: float) -> float:
+    """One-sided p-value of a published number that one more run would not give."""
+    log = min(values) > 0 and printed > 0
+    on = [math.log(v) for v in values] if log else values
+    error = stats.sd(on) * math.sqrt(1 + 1 / len(on))
+    away = abs((math.log(printed) if log else printed) - views.mean(on))
+    return float(stdtr(len(on) - 1, -away / error)) if error else 0.0
+
+
+def ratio(check: Ratio, cells: list[Cell], reader: Reader) -> Setup:
+    """Logarithms per seed: that of the mean over `of`, less that of the mean over `to` or of each of its cells.
+
+    The lowest or highest of several cells is never chosen on the values that are judged. "At most the lowest" holds
+    where it holds for each; "at least the lowest" where it does for one, each tested at its share of the level.
+    """
+    of, to = reader.side(cells, check.of), reader.side(cells, check.to)
+    reader.need([*of, *to])
+    clauses: list[Clause] = []
+    for key in dict.fromkeys(canonical([c.get(n) for n in check.per]) for c in [*of, *to]):
+        here, there = ([c for c in side if canonical([c.get(n) for n in check.per]) == key] for side in (of, to))
+        if not here or not there:
+            where = views.describe((here or there)[0], check.per)
+            raise CannotJudge(f"{where} is on one side of the ratio alone")
+        clauses += _ratios(check, here, there, reader)
+    return Setup(clauses, [*of, *to])
+
+
+def _ratios(check: Ratio, of: list[Cell], to: list[Cell], reader: Reader) -> list[Clause]:
+    upper, over = _log_mean([reader.plain(c) for c in of], reader), views.mean(reader.mean(c) for c in of)
+    name = _side_label(naming(check.of) + check.per, of)
+    if check.to_statistic == "mean":
+        lowers = [_log_mean([reader.plain(c) for c in to], reader)]
+        labels = [_side_label(naming(check.to) + check.per, to)]
+        unders = [views.mean(reader.mean(c) for c in to)]
+    else:
+        lowers = [reader.logs(reader.plain(c)) for c in to]
+        labels = [views.describe(c, naming(check.to) + check.per) for c in to]
+        unders = [reader.mean(c) for c in to]
+    lent = reader.lend() if len(of) == 1 and not (reader.replicates or reader.choices) else None
+    made: list[Clause] = []
+    for bound, sign, word in ((check.at_least, 1.0, "at least"), (check.at_most, -1.0, "at most")):
+        if bound is None:
+            continue
+        several = [
+            Comparison(
+                label=f"{name} / {label} {word} {short(bound)}",
+                left={s: sign * v for s, v in upper.items()},
+                right={s: sign * (v + math.log(bound)) for s, v in values.items()},
+                shown=_ratio_shown(sign, bound),
+                numbers=f"{short(over, 4)} / {short(under, 4)}",
+                factor=True,
+                lender=lent if check.to_statistic != "mean" or len(to) == 1 else None,
+            )
+            for label, values, under in zip(labels, lowers, unders, strict=True)
+        ]
+        any_of = (check.to_statistic, word) in (("lowest", "at least"), ("highest", "at most"))
+        made += [tuple(several)] if any_of else [(one,) for one in several]
+    return made
+
+
+def published_ratio(suite: Suite, check: Ratio) -> str:
+    """The paper's own ratio, by the same statistic as ours: `×1.84`; a range where several are held; "" for none."""
+    stated = check.published
+    if stated is None:
+        return ""
+    if isinstance(stated, (int, float)):
+        return times(stated)
+    of = views.mean(published(suite, cell) for cell in stated.of)
+    to = [published(suite, cell) for cell in stated.to]
+    ends = {"mean": [views.mean(to)], "lowest": [min(to)], "highest": [max(to)]}.get(check.to_statistic, to)
+    found = sorted(of / under for under in ends)
+    return f"{times(found[0])} to {times(found[-1])}" if len(found) > 1 else times(found[0])
+
+
+def _ratio_shown(sign: float, bound: float) -> Callable[[float], float]:
+    return lambda d: _exp(sign * d) * bound
+
+
+def _exp(x: float) -> float:
+    return math.inf if x > 700 else math.exp(x)
+
+
+def _side_label(names: list[str], side: list[Cell]) -> str:
+    if len(side) == 1:
+        return views.describe(side[0], names)
+    return f"mean of {', '.join(dict.fromkeys(views.describe(c, names) for c in side))}"
+
+
+def _log_mean(several: list[dict[Any, float]], reader: Reader) -> dict[Any, float]:
+    """Per seed the logarithm of the mean over cells, of the seeds that all cells have."""
+    seeds = set.intersection(*(set(values) for values in several))
+    if not seeds:
+        raise CannotJudge("the cells of a side share no seed to average over")
+    return reader.logs({s: views.mean(values[s] for values in several) for s in several[0] if s in seeds})
+
+
+def spread(check: Spread, cells: list[Cell], reader: Reader) -> Setup:
+    """Highest over lowest cell of each grid, per seed: chosen on the other seeds, so that noise makes no spread.
+
+    A grid with a diverged or collapsed cell has an infinite spread in that seed.
+    """
+    these, than = reader.side(cells, check.these), reader.side(cells, check.than)
+    reader.need([*these, *than])
+    named = [n for n in naming(check.these, check.than) if n not in check.over]
+    left, right = _grids(these, check, reader), _grids(than, check, reader)
+    names = held(these, than, [*named, *check.over], reader.chosen)
+    found = pairs([g.cell for g in left], [g.cell for g in right], named, names)
+    by_cell = {id(g.cell): g for g in [*left, *right]}
+    names = [*named, *names]
+    clauses: list[Clause] = []
+    for a, b in ((by_cell[id(x)], by_cell[id(y)]) for x, y in found):
+        one = Comparison(
+            label=f"spread of {views.describe(a.cell, names) or 'one grid'} above "
+            f"{views.describe(b.cell, names) or 'the other'}",
+            left=a.contrast,
+            right=b.contrast,
+            shown=_exp,
+            numbers=f"{times(a.ratio)} against {times(b.ratio)}",
+            factor=True,
+        )
+        clauses.append((one,))
+    return Setup(clauses, [*these, *than])
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """cell: one of it, for its settings. contrast: seed -> logarithm of highest over lowest. ratio: of the means."""
+
+    cell: Cell
+    contrast: dict[Any, float]
+    ratio: float
+
+
+def _grids(side: list[Cell], check: Spread, reader: Reader) -> list[_Grid]:
+    grouped: dict[str, list[Cell]] = {}
+    for cell in side:
+        # A cell's name says nothing that its settings don't, and would keep apart what differs in `over` alone.
+        rest = {k: v for k, v in cell.settings.items() if k not in (*check.over, "cell")}
+        grouped.setdefault(canonical(rest), []).append(cell)
+    grids = []
+    for group in grouped.values():
+        if len(group) < 2:
+            where = views.describe(group[0], naming(check.these, check.than)) or "a grid"
+            raise CannotJudge(f"{where} has one cell over {', '.join(check.over)} at scale {reader.scale}")
+        logs = [reader.logs(reader.plain(c)) for c in group]
+        seeds = [s for s in logs[0] if all(s in values for values in logs)]
+        if not seeds:
+            raise CannotJudge("the cells of a grid share no seed")
+        lost = reader.worst is not None and any(c.in_state(*LOST) for c in group)
+        means = [reader.mean(c) for c in group]
+        whole = math.inf if lost else max(means) / min(means)
+        grids.append(_Grid(group[0], {s: _contrast(logs, seeds, s) for s in seeds}, whole))
+    return grids
+
+
+def _contrast(logs: Sequence[Mapping[Any, float]], seeds: list[Any], seed: Any) -> float:
+    """The logarithm of highest over lowest in one seed, the two cells being the extremes of the other seeds."""
+    here = [values[seed] for values in logs]
+    if any(map(math.isinf, here)):
+        return 0.0 if all(map(math.isinf, here)) else math.inf
+    rest = [s for s in seeds if s != seed] or [seed]  # a single seed has no others: it gives no more than a direction
+    key = lambda values: views.mean(values[s] for s in rest)  # noqa: E731
+    return max(logs, key=key)[seed] - min(logs, key=key)[seed]

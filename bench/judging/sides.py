@@ -1,0 +1,220 @@
+"""What a check compares: cells taken out of a view, their values on the scale of the test, and the pairs of them.
+
+A `Comparison` says "this difference is above 0". A check is a list of clauses that must all hold; a clause is a list of
+alternatives of which one must.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from retable.bench.judging import moderation, views
+from retable.bench.judging.stats import ENOUGH, Difference, Lender, Values
+from retable.bench.judging.views import Book, Cell, Choice
+from retable.bench.numbers import short
+from retable.bench.store.status import LOST
+from retable.bench.suite.schema import Where
+from retable.bench.suite.values import canonical, matches, text
+
+
+class CannotJudge(Exception):
+    """The check can't be judged on these trials; the text says why."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One statement "left - right > 0", over replicates.
+
+    left, right: seed (or another replicate) -> value on the scale of the test, oriented so that a positive difference
+    supports the claim. shown: maps a difference back to what a reader wants to see, which is a factor where `factor`,
+    and then the scale is logarithmic. label: the statement in words. numbers: the two sides, in the metric's own unit.
+    unit: of what is shown, "" for factors and pure numbers. lender: of variance, where a family lends it. given, said:
+    the difference and what is shown of it, where another test than t decides.
+    """
+
+    label: str
+    left: Values
+    right: Values
+    shown: Callable[[float], float]
+    numbers: str
+    factor: bool = False
+    unit: str = ""
+    lender: Lender | None = None
+    given: Difference | None = None
+    said: str = ""
+
+
+Clause = tuple[Comparison, ...]
+"""Alternatives, of which one must hold."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A check made ready: its clauses, and the trials that they rest on."""
+
+    clauses: list[Clause]
+    used: list[Cell]
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        return [one for clause in self.clauses for one in clause]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Takes values out of cells: diverged and collapsed trials count as the worst one, on a logarithmic scale too.
+
+    log: whether differences are of logarithms: where every value of the view is positive and none is a percentage.
+    chosen: the settings that a selection has chosen for each cell; they may differ between two sides. choices: winner's
+    id -> the selection that it comes from. replicates: metrics that each are the check's metric on one input; where
+    they stand in for seeds. steady: tasks whose results no seed changes. lend: gives the lender of a scale.
+    """
+
+    metric: str
+    worst: float | None
+    scale: str
+    unit: str = ""
+    log: bool = False
+    chosen: frozenset[str] = frozenset()
+    choices: dict[int, Choice] = field(default_factory=dict)
+    replicates: tuple[str, ...] = ()
+    steady: frozenset[str] = frozenset()
+    lend: Callable[[], Lender | None] = lambda: None
+
+    def need(self, cells: Sequence[Cell]) -> None:
+        """Raise `CannotJudge` with every trial that has no value."""
+        wanted = self.replicates or (self.metric,)
+        lacking = [(c, t, m) for c in cells for m in wanted for t in c.lacking(m, self.worst)]
+        if not lacking:
+            return
+        names = views.varying(cells)
+        said = []
+        for cell, trial, metric in lacking:
+            what = views.trouble(trial)
+            if trial.state == "diverged":
+                what = f"diverged, and a diverged trial has no {metric}"
+            elif trial.state == "collapsed":
+                what = f"collapsed, and a collapsed trial's {metric} does not count"
+            elif trial.state == "finished":
+                what = f"no {metric} was measured"
+            label = views.describe(cell, names) or trial.experiment
+            said.append((what, label + (f" seed {trial.seed}" if len(cell.trials) > 1 else "")))
+        raise CannotJudge(". ".join(views.grouped(said)))
+
+    def plain(self, cell: Cell) -> dict[Any, float]:
+        """Replicate -> value. What a selection has chosen on the other seeds stands for each seed, so that the choice
+        owes nothing to the value that is then judged."""
+        if self.replicates:
+            return {m: views.mean(cell.values(m, self.worst).values()) for m in self.replicates}
+        choice = self.choices.get(id(cell))
+        return dict(self._chosen_elsewhere(cell, choice) if choice else cell.values(self.metric, self.worst))
+
+    def _chosen_elsewhere(self, winner: Cell, choice: Choice) -> dict[int, float]:
+        complete = [c for c in choice.grid if not c.lacking(choice.metric)]
+        by = {id(c): c.values(choice.metric) for c in complete}
+        seeds = [s for s in by[id(winner)] if all(s in values for values in by.values())]
+        if len(seeds) < 2:
+            return winner.values(self.metric, self.worst)
+        best = min if choice.lowest else max
+        found = {}
+        for seed in seeds:
+            cell = best(complete, key=lambda c: views.mean(by[id(c)][s] for s in seeds if s != seed))
+            found[seed] = cell.values(self.metric, self.worst).get(seed, math.nan)
+        if any(math.isnan(v) for v in found.values()):
+            raise CannotJudge(f"no {self.metric} was measured of a cell that the selection may choose")
+        return found
+
+    def on_scale(self, values: Values) -> dict[Any, float]:
+        return self.logs(values) if self.log else dict(values)
+
+    def logs(self, values: Values) -> dict[Any, float]:
+        """Natural logarithms; a diverged or collapsed trial is infinitely far on the worse side."""
+        found = {}
+        for seed, value in values.items():
+            if math.isinf(value):
+                found[seed] = value
+            elif value <= 0:
+                raise CannotJudge(f"a ratio needs positive values, and {self.metric} is {short(value)}")
+            else:
+                found[seed] = math.log(value)
+        return found
+
+    def mean(self, cell: Cell) -> float:
+        return views.mean(self.plain(cell).values())
+
+    def pair(self, a: Cell, b: Cell) -> tuple[dict[Any, float], dict[Any, float]]:
+        """The values of two cells, one whose task no seed changes standing beside every seed of the other."""
+        x, y = self.plain(a), self.plain(b)
+        if a.trials[0].task in self.steady and x.keys() != y.keys() and len(set(x.values())) == 1:
+            x = dict.fromkeys(y, next(iter(x.values())))
+        elif b.trials[0].task in self.steady and x.keys() != y.keys() and len(set(y.values())) == 1:
+            y = dict.fromkeys(x, next(iter(y.values())))
+        return x, y
+
+    def side(self, cells: list[Cell], where: Where) -> list[Cell]:
+        """The cells that match; raises `CannotJudge` where none does."""
+        found = [c for c in cells if all(matches(c.get(name), wanted) for name, wanted in where.items())]
+        if not found:
+            wanted = ", ".join(f"{k} = {text(v)}" for k, v in where.items()) or "anything"
+            raise CannotJudge(f"no trial at scale {self.scale} has {wanted}")
+        return found
+
+
+def on_logs(cells: Iterable[Cell], metric: str, unit: str) -> bool:
+    """Whether a metric is compared on logarithms: its spread grows with it wherever it can't be negative, so of
+    positive values of an own scale ratios are compared; percentages are bounded, and compared as they are."""
+    values = [t.metrics[metric] for c in cells for t in c.in_state("finished", *LOST) if metric in t.metrics]
+    return unit != "%" and bool(values) and all(v > 0 for v in values)
+
+
+def family(book: Book, experiments: Sequence[str], metric: str, log: bool) -> Lender | None:
+    """Who lends variance to a pair: all finished cells of the claim's experiments, by this metric."""
+    table = []
+    for cell in views.cells(book.pick("", experiments)):
+        values = {t.seed: t.metrics[metric] for t in cell.in_state("finished") if metric in t.metrics}
+        if len(values) >= ENOUGH and (not log or min(values.values()) > 0):
+            table.append({s: math.log(v) if log else v for s, v in values.items()})
+    return moderation.lender(table, " and ".join(experiments))
+
+
+def held(these: Sequence[Cell], than: Sequence[Cell], named: Iterable[str], chosen: Iterable[str] = ()) -> list[str]:
+    """The settings to hold equal in a pair: those that vary on a side among cells that agree in all `named` ones.
+
+    What the named settings determine (an explicit cell and its own settings) is no free choice, so it isn't held;
+    neither is what a selection has `chosen` for each cell: the best of one is held against the best of the other.
+    """
+    names = list(named)
+    found: dict[str, None] = {}
+    for side in (these, than):
+        groups: dict[str, list[Cell]] = {}
+        for cell in side:
+            groups.setdefault(canonical([cell.get(n) for n in names]), []).append(cell)
+        for group in groups.values():
+            found.update(dict.fromkeys(n for n in views.varying(group) if n not in names))
+    return [name for name in found if name not in set(chosen)]
+
+
+def _agree(a: Cell, b: Cell, names: Iterable[str]) -> bool:
+    """Equal in `names`; a setting that one of the two does not have agrees with any value."""
+    pairs = [(a.get(n), b.get(n)) for n in names]
+    return all(x is None or y is None or canonical(x) == canonical(y) for x, y in pairs)
+
+
+def pairs(these: list[Cell], than: list[Cell], named: Sequence[str], names: list[str]) -> list[tuple[Cell, Cell]]:
+    """Every pair to compare: equal in `names`, the settings that are held."""
+    found = [(a, b) for a in these for b in than if a is not b and _agree(a, b, names)]
+    lonely = [c for c in these if not any(c is a for a, _ in found)] + [
+        c for c in than if not any(c is b for _, b in found)
+    ]
+    if lonely:
+        words = "; ".join(views.describe(c, [*named, *names]) for c in lonely[:6])
+        raise CannotJudge(f"nothing with equal {', '.join(names) or 'settings'} to hold against: {words}")
+    return found
+
+
+def naming(*wheres: Where) -> list[str]:
+    """The settings that some sides name, in order."""
+    return list(dict.fromkeys(name for where in wheres for name in where))
