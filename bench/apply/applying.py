@@ -45,21 +45,52 @@ class Made:
     files: list[Path]
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What a person wants of a model.
+
+    styles: image files or words of `retable.bench.data.styles`. masks: grey images in the contents' proportions, white
+    where the style of the same place goes. size: longer side of what is computed, in pixels; 0 keeps the content's own.
+    The rest is as in `task.Request`. Raises ApplyError where these do not fit one another.
+    """
+
+    styles: Sequence[str] = ()
+    weights: Sequence[float] = ()
+    masks: Sequence[Path] = ()
+    photo: bool = False
+    upscale: int = 1
+    intensity: float = 1.0
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        if self.weights and len(self.weights) != len(self.styles):
+            counts = f"{len(self.styles)} styles but {len(self.weights)} weights"
+            raise ApplyError(f"{counts}: give one weight a style, or none")
+        if self.masks and len(self.masks) != len(self.styles):
+            counts = f"{len(self.styles)} styles but {len(self.masks)} masks"
+            raise ApplyError(f"{counts}: give one mask a style, or none")
+        if self.upscale < 1:
+            raise ApplyError(f"upscale {self.upscale}: give a whole number of at least 1")
+        if not 0 <= self.intensity < math.inf:
+            raise ApplyError(f"intensity {self.intensity}: give a number of at least 0")
+
+
+@dataclass(frozen=True)
+class Which:
+    """Which of a suite's models: those of a scale, of the experiments `only`, whose settings fit `where`."""
+
+    scale: str = "quick"
+    only: Sequence[str] = ()
+    where: str = ""
+
+
 def apply(
     file: SuiteFile | str | Path,
     contents: Sequence[Path],
     out: Path,
+    wish: Wish = Wish(),
+    which: Which = Which(),
     *,
-    styles: Sequence[str] = (),
-    weights: Sequence[float] = (),
-    masks: Sequence[Path] = (),
-    photo: bool = False,
-    upscale: int = 1,
-    intensity: float = 1.0,
-    size: int = 0,
-    scale: str = "quick",
-    only: Sequence[str] = (),
-    where: str = "",
     device: str = "cpu",
     tracking: str | None = None,
 ) -> Made:
@@ -67,50 +98,38 @@ def apply(
 
     contents: image files, or one folder of frames, or one film (GIF, or MP4 and the like with PyAV).
     out: a folder; or the file to write, where there is one picture; or a .gif for a film.
-    styles: image files or words of `retable.bench.data.styles`. masks: grey images in the contents' proportions, white
-    where the style of the same place goes. size: longer side of what is computed, in pixels; 0 keeps the content's own.
-    only, where: which of the suite's models, if it trained several (see `model_of`).
+    which: one of the suite's models, if it trained several (see `model_of`).
     Raises ApplyError, DataError (naming the file), SuiteError or PlanError.
     """
     file = loader.load(file) if not isinstance(file, SuiteFile) else file
-    if weights and len(weights) != len(styles):
-        raise ApplyError(f"{len(styles)} styles but {len(weights)} weights: give one weight a style, or none")
-    if masks and len(masks) != len(styles):
-        raise ApplyError(f"{len(styles)} styles but {len(masks)} masks: give one mask a style, or none")
-    if upscale < 1:
-        raise ApplyError(f"upscale {upscale}: give a whole number of at least 1")
-    if not 0 <= intensity < math.inf:
-        raise ApplyError(f"intensity {intensity}: give a number of at least 0")
     place = places.locate(file.project, tracking)
-    found = model_of(file, place, scale, only, where)
-    given = pictures.read(contents, size)
-    target = pictures.target(given, out, [*_inputs(contents), *(Path(s) for s in styles), *masks])
+    found = model_of(file, place, which)
+    given = pictures.read(contents, wish.size)
+    target = pictures.target(given, out, [*_inputs(contents), *(Path(s) for s in wish.styles), *wish.masks])
     request = Request(
         contents=given.arrays,
-        styles=[pictures.style(s, size) for s in styles],
-        weights=weights,
-        masks=[pictures.mask(m, given) for m in masks],
+        styles=[pictures.style(s, wish.size) for s in wish.styles],
+        weights=wish.weights,
+        masks=[pictures.mask(m, given) for m in wish.masks],
         film=given.film,
-        photo=photo,
-        upscale=upscale,
-        intensity=intensity,
+        photo=wish.photo,
+        upscale=wish.upscale,
+        intensity=wish.intensity,
     )
     return Made(found, pictures.write(_results(found, _model(found, place), request, device), target))
 
 
-def model_of(
-    file: SuiteFile, place: places.Stores, scale: str = "quick", only: Sequence[str] = (), where: str = ""
-) -> Found:
+def model_of(file: SuiteFile, place: places.Stores, which: Which) -> Found:
     """The suite's finished trial that `apply` uses.
 
-    Of those that `only` and `where` leave: one that other trials of the suite start from before any other, then the
+    Of those that `which` leaves: one that other trials of the suite start from before any other, then the
     one with the best value of its task's objective, then the newest. Raises ApplyError saying what to run where
     there is none.
     """
-    planned = plan.trials(file.suite, scale)
+    planned = plan.trials(file.suite, which.scale)
     specs = {t.task: find_task(t.task, file.suite.packages) for t in planned}
-    named = set(only)
-    chosen = plan.select(planned, where, only, file.suite)
+    named = set(which.only)
+    chosen = plan.select(planned, which.where, which.only, file.suite)
     able = [t for t in chosen if specs[t.task].apply and (not named or t.experiment in named)]
     if not able:
         several = sorted({t.experiment for t in planned if specs[t.task].apply})

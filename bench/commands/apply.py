@@ -30,7 +30,17 @@ FILE = click.Path(path_type=Path)
 @click.option("--where", default="", metavar="CONDITIONS", help="which of its models, e.g. 'optimizer=adam,lr=0.001'")
 @DEVICE
 @TRACKING
-def command(suite: str, contents: tuple[Path, ...], out: Path, device: str, **options: Any) -> None:
+def command(
+    suite: str,
+    contents: tuple[Path, ...],
+    out: Path,
+    scale: str,
+    only: tuple[str, ...],
+    where: str,
+    device: str,
+    tracking: str | None,
+    **wish: Any,
+) -> None:
     """Use a trained model on pictures of your own.
 
     CONTENT: one or more pictures, a folder of frames, or a film. Say which model by --only and --where; otherwise it
@@ -46,7 +56,10 @@ def command(suite: str, contents: tuple[Path, ...], out: Path, device: str, **op
     from retable.bench.run.options import RunError
 
     with plain(applying.ApplyError, RunError):
-        made = applying.apply(suite, contents, out, device=machine.pick_device(device), **options)
+        which = applying.Which(scale, only, where)
+        made = applying.apply(
+            suite, contents, out, applying.Wish(**wish), which, device=machine.pick_device(device), tracking=tracking
+        )
     trial = made.model.trial
     stale = "; its code has changed since it was trained" if made.model.status.stale else ""
     click.echo(f"model: {trial.experiment}: {trial.name} ({trial.id}){stale}", err=True)

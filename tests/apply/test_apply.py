@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retable.bench.apply.applying import ApplyError, apply
+from retable.bench.apply.applying import ApplyError, Which, Wish, apply
 from retable.bench.data import DataError
 
 PACKAGE = """
@@ -105,15 +105,18 @@ def test_uses_the_model_that_others_start_from_or_the_one_named(suite: Path, tmp
     made = apply(suite, [content], tmp_path / "out.png")
     assert made.model.trial.experiment == "halves"
     assert (read(tmp_path / "out.png") == 100).all()
-    made = apply(suite, [content], tmp_path / "out.png", only=["quarters"])
+    made = apply(suite, [content], tmp_path / "out.png", which=Which(only=["quarters"]))
     assert made.model.trial.experiment == "quarters"
     assert (read(tmp_path / "out.png") == 50).all()
 
 
 def test_of_several_models_the_one_with_the_lowest_loss(suite: Path, tmp_path: Path) -> None:
     content, out = picture(tmp_path / "a.png"), tmp_path / "out.png"
-    assert apply(suite, [content], out, only=["several"]).model.trial.settings["shade"] == 0.3
-    assert apply(suite, [content], out, only=["several"], where="shade=0.9").model.trial.settings["shade"] == 0.9
+    assert apply(suite, [content], out, which=Which(only=["several"])).model.trial.settings["shade"] == 0.3
+    assert (
+        apply(suite, [content], out, which=Which(only=["several"], where="shade=0.9")).model.trial.settings["shade"]
+        == 0.9
+    )
     assert abs(int(read(out).max()) - 180) <= 1
 
 
@@ -197,7 +200,7 @@ def test_frames_of_changing_size_are_named(suite: Path, tmp_path: Path) -> None:
     picture(frames / "f0.png", 20, 30)
     picture(frames / "f1.png", 20, 32)
     with pytest.raises(DataError, match="frame f1 is 32x20 pixels"):  # whatever they are reduced to
-        apply(suite, [frames], tmp_path / "out", size=10)
+        apply(suite, [frames], tmp_path / "out", Wish(size=10))
     with pytest.raises(DataError, match="frame f1 is 32x20 pixels, the first 30x20"):
         apply(suite, [frames], tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -208,13 +211,13 @@ def test_masks_say_where(suite: Path, tmp_path: Path) -> None:
     half = np.zeros((10, 20), np.uint8)
     half[:, 10:] = 255
     Image.fromarray(half).save(tmp_path / "mask.png")
-    apply(suite, [content], tmp_path / "out.png", styles=["mosaic"], masks=[tmp_path / "mask.png"])
+    apply(suite, [content], tmp_path / "out.png", Wish(styles=["mosaic"], masks=[tmp_path / "mask.png"]))
     found = read(tmp_path / "out.png")
     assert (found[:, :15] == 200).all()
     assert (found[:, 25:] == 100).all()
     picture(tmp_path / "wrong.png", 40, 20)
     with pytest.raises(DataError, match=r"wrong\.png is 20x40 pixels, the content 40x20"):
-        apply(suite, [content], tmp_path / "out.png", styles=["mosaic"], masks=[tmp_path / "wrong.png"])
+        apply(suite, [content], tmp_path / "out.png", Wish(styles=["mosaic"], masks=[tmp_path / "wrong.png"]))
 
 
 def test_mistakes_are_named_and_leave_nothing(suite: Path, tmp_path: Path) -> None:
@@ -224,15 +227,15 @@ def test_mistakes_are_named_and_leave_nothing(suite: Path, tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"torn\.png"):
         apply(suite, [content, torn], out)
     with pytest.raises(DataError, match="'mosiac' is no file and no embedded style; did you mean 'mosaic'"):
-        apply(suite, [content], out, styles=["mosiac"])
+        apply(suite, [content], out, Wish(styles=["mosiac"]))
     with pytest.raises(ApplyError, match="2 styles but 1 weights"):
-        apply(suite, [content], out, styles=["mosaic", "waves"], weights=[1.0])
+        apply(suite, [content], out, Wish(styles=["mosaic", "waves"], weights=[1.0]))
     with pytest.raises(ApplyError, match="1 styles but 2 masks"):
-        apply(suite, [content], out, styles=["mosaic"], masks=[content, content])
+        apply(suite, [content], out, Wish(styles=["mosaic"], masks=[content, content]))
     with pytest.raises(ApplyError, match="this model knows no photorealism"):
-        apply(suite, [content], out, photo=True)
+        apply(suite, [content], out, Wish(photo=True))
     with pytest.raises(ApplyError, match="upscale 0"):
-        apply(suite, [content], out, upscale=0)
+        apply(suite, [content], out, Wish(upscale=0))
     with pytest.raises(ApplyError, match="thirteen rows"):  # half-way
         apply(suite, [content, picture(tmp_path / "low.png", 13, 20)], out)
     (tmp_path / "low.png").unlink()
@@ -258,14 +261,14 @@ def test_a_file_that_is_cut_off_anywhere_is_named(suite: Path, tmp_path: Path, e
     if ending != "gif":
         for given in ({"styles": [str(torn)]}, {"styles": ["mosaic"], "masks": [torn]}):
             with pytest.raises(DataError, match=rf"torn\.{ending} cannot be decoded"):
-                apply(suite, [content], tmp_path / "out", **given)  # type: ignore[arg-type]
+                apply(suite, [content], tmp_path / "out", Wish(**given))  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
 
 
 def test_the_intensity_is_a_number(suite: Path, tmp_path: Path) -> None:
     for intensity in (float("nan"), -1.0, float("inf")):
         with pytest.raises(ApplyError, match="give a number of at least 0"):
-            apply(suite, [picture(tmp_path / "a.png")], tmp_path / "out", intensity=intensity)
+            apply(suite, [picture(tmp_path / "a.png")], tmp_path / "out", Wish(intensity=intensity))
     assert not (tmp_path / "out").exists()
 
 
@@ -276,7 +279,7 @@ def test_an_untrained_suite_says_what_to_run(suite: Path, tmp_path: Path) -> Non
 
 
 def test_size_limits_what_is_computed(suite: Path, tmp_path: Path) -> None:
-    apply(suite, [picture(tmp_path / "a.png", 40, 80)], tmp_path / "out.png", size=40)
+    apply(suite, [picture(tmp_path / "a.png", 40, 80)], tmp_path / "out.png", Wish(size=40))
     assert read(tmp_path / "out.png").shape == (20, 40, 3)
 
 
