@@ -82,7 +82,7 @@ class DeepPhoto(Optimised):
 class Reference(Pair):
     """One picture by a method that has learned nothing."""
 
-    method: Literal["unchanged", "colour_match"]
+    method: Literal["unchanged", "style_itself", "colour_match"]
 
 
 class FeedForward(Pair):

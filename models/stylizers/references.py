@@ -1,4 +1,4 @@
-"""What stands beside every method: the content as it is, and the two lines that give it the style's colours.
+"""What stands beside every method: the content as it is, the style as it is, and the content in the style's colours.
 
 A method that is trained and does not beat these has not been shown to stylise. Shape suffixes: C channels, H, W.
 """
@@ -19,6 +19,11 @@ def unchanged(content_13HW: Tensor, style_13HW: Tensor) -> Tensor:
     return content_13HW
 
 
+def style_itself(content_13HW: Tensor, style_13HW: Tensor) -> Tensor:
+    """The style: all of its texture and nothing of the content."""
+    return style_13HW
+
+
 def colour_match(content_13HW: Tensor, style_13HW: Tensor) -> Tensor:
     """The content with the mean and deviation of the style in every colour channel, clipped to [0, 1]."""
     mean, deviation = (f((2, 3), keepdim=True) for f in (content_13HW.mean, content_13HW.std))
@@ -26,7 +31,11 @@ def colour_match(content_13HW: Tensor, style_13HW: Tensor) -> Tensor:
     return ((content_13HW - mean) / deviation.clamp_min(1e-6) * spread + aim).clamp(0, 1)
 
 
-REFERENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"unchanged": unchanged, "colour_match": colour_match}
+REFERENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "unchanged": unchanged,
+    "style_itself": style_itself,
+    "colour_match": colour_match,
+}
 
 
 class ReferenceTask(PairTask):

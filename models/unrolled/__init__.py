@@ -128,17 +128,21 @@ MOST_PAIRS = 24
 class Pairs(Measured):
     """Many pairs by one method, where Figure 5 shows a few."""
 
-    method: Literal["unchanged", "colour_match", "gatys", "adain", "wct", "unrolled"]
-    pairs: int = Field(default=MOST_PAIRS, ge=2, le=MOST_PAIRS, description="crops of held-out photographs")
+    method: Literal["unchanged", "style_itself", "colour_match", "gatys", "adain", "wct", "unrolled"]
+    count: int = Field(default=MOST_PAIRS, ge=2, le=MOST_PAIRS, description="crops of held-out photographs")
     size: int = Field(default=256, ge=SIDE, le=2048, description="pixels a side")
     steps: int = Field(default=500, ge=1, le=100_000, description="gatys: iterations of L-BFGS")
     strength: float = Field(default=0.6, ge=0, le=1, description="wct: share of transformed features at each level")
 
 
+SHOWN_FRAMES = 30
+"""So many frames, at most, have a flicker of their own among the metrics."""
+
+
 class Film(Settings):
     """A short film, stylised frame by frame (section 5.5)."""
 
-    method: Literal["unrolled", "adain", "wct", "photo_wct"] = "unrolled"
+    method: Literal["unchanged", "unrolled", "adain", "wct", "photo_wct"] = "unrolled"
     scene: SceneName = Field(default="passing", description="an embedded scene, or sintel:SCENE")
     frames: int = Field(default=16, ge=3, le=1000)
     resolution: Resolution = "256x192"
@@ -163,7 +167,7 @@ class Film(Settings):
     def _fits(self) -> Film:
         if self.temporal == "inside" and self.method != "unrolled":
             raise ValueError(f"temporal: {self.method} has no updates to put an operator between: after or never")
-        if self.photo and self.method in ("adain", "wct"):
+        if self.photo and self.method in ("unchanged", "adain", "wct"):
             raise ValueError(f"photo: {self.method} has no photorealistic form")
         return self
 
@@ -179,6 +183,10 @@ class Texture(Settings):
     intensity: float = Field(default=1.0, ge=0, le=10, description="factor on all style weights")
     consistency_weight: float = Field(default=50.0, ge=0, description="lambda_R of section 5.6")
     weights: Weights = Field(default="file", description="network of the Gram matrices that are compared")
+
+
+SHOWN_REPEATS = 10
+"""So many repeats, at most, are metrics of their own."""
 
 
 class Timed(Settings):
@@ -245,6 +253,7 @@ TASKS = [
             "loss/unchanged": Metric("L_TV of the unchanged contents, mean over the pairs", better=None),
             "loss/improved": Metric("share of the pairs whose result is better than the content", "higher", "%"),
             **GROUPS,
+            "artefact/white": Metric("held-out results' pixels that are white where the content is not", unit="%"),
             "health/dead_channels": Metric("forward maps' channels that no held-out content fires", unit="%"),
             "health/dead_worst": Metric("the same in the scale and update that has most", unit="%"),
             "model/parameters": Metric("trained parameters", better=None),
@@ -282,6 +291,8 @@ TASKS = [
             "video/error_input": Metric("the same of the film itself", better=None),
             "video/flicker": Metric("root mean square of the part of that change which the next frame takes back"),
             "video/flicker_input": Metric("the same of the film itself", better=None),
+            **{f"flicker/frame{t:02d}": Metric(f"video/flicker of frame {t}") for t in range(2, SHOWN_FRAMES + 2)},
+            "video/style": Metric("style term of L_TV divided by its alpha, mean over the frames that are shown"),
             "video/valid": Metric("share of the pixels whose motion is known", better=None, unit="%"),
         },
         objective="video/error",
@@ -293,6 +304,7 @@ TASKS = [
         make="retable.models.unrolled.textures:TextureTask",
         metrics={
             "quality/psnr": Metric("of the luminance, against the texture before it was reduced", "higher", "dB"),
+            "quality/detail": Metric("of what the reduction took away, root mean square", "higher", "%"),
             "quality/consistency": Metric("PSNR of the result, reduced again, against what was given", "higher", "dB"),
             "quality/gram_snr": Metric("signal-to-noise ratio of the Gram matrices, all scales", "higher", "dB"),
             **{f"quality/gram_snr{s}": Metric(f"the same of conv{s}_1 alone", "higher", "dB") for s in range(1, 6)},
@@ -307,6 +319,7 @@ TASKS = [
         metrics={
             "time/stylise": Metric("one picture from image to image, median of the repeats", unit="s"),
             "time/spread": Metric("slowest repeat over fastest", better=None),
+            **{f"repeat/time{i:02d}": Metric(f"the same, repeat {i}", unit="s") for i in range(1, SHOWN_REPEATS + 1)},
         },
         objective="time/stylise",
         data=pair_data,

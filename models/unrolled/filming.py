@@ -18,8 +18,9 @@ from retable.bench.data.video import Clip
 from retable.bench.task import Context, Evaluation, State
 from retable.models.stylizers.pictures import stylizer
 from retable.models.transfer import data
+from retable.models.transfer.objective import Objective, loss_network
 from retable.models.transfer.pictures import needed
-from retable.models.unrolled import Film
+from retable.models.unrolled import SHOWN_FRAMES, Film
 from retable.models.unrolled.proximal import Proximal, compose, photorealism, temporal
 from retable.models.unrolled.solving import Restructurable
 from retable.models.unrolled.warping import consistent, estimated, flicker, temporal_error, warp
@@ -41,7 +42,10 @@ class FilmTask:
         self.device = context.device
         self.clip = clip_of(s)
         style_13HW = data.tensor(data.image(s.style, *s.pixels), self.device)
-        self.style = data.pixels(style_13HW)
+        self.style_13HW = style_13HW
+        if s.method == "unchanged":
+            self.frame: Frame = lambda frame, _: frame
+            return
         state = needed(context.start, f"a trained {s.method}")
         if state["settings"]["weights"] != s.weights:
             raise ValueError(f"weights: started from a model of '{state['settings']['weights']}', not '{s.weights}'")
@@ -68,18 +72,25 @@ class FilmTask:
         found = stylised(frames, used, trusted, self.frame, s.temporal, s.temporal_weight)
         errors = temporal_error(found, flows, valid)
         floor = temporal_error(frames, flows, valid)
+        whole, each = flicker(found, flows, valid)
+        chosen = np.linspace(0, len(found) - 1, min(SHOWN, len(found))).round().astype(int)
+        objective = Objective(loss_network(s.weights, self.device))
+        with torch.no_grad():
+            targets = [objective.targets(frames[[int(t)]], self.style_13HW) for t in chosen]
+            losses = [objective(found[[int(t)]], target) for t, target in zip(chosen, targets, strict=True)]
         metrics = {
+            "video/style": sum(float(loss.style_B) for loss in losses) / len(losses),
             "video/error": float(errors.mean()),
             "video/error_input": float(floor.mean()),
-            "video/flicker": float(flicker(found, flows, valid)),
-            "video/flicker_input": float(flicker(frames, flows, valid)),
+            "video/flicker": float(whole),
+            "video/flicker_input": float(flicker(frames, flows, valid)[0]),
+            **{f"flicker/frame{t:02d}": float(f) for t, f in enumerate(each[:SHOWN_FRAMES], 2)},
             "video/valid": float(100 * valid.float().mean()),
         }
-        chosen = np.linspace(0, len(found) - 1, min(SHOWN, len(found))).round().astype(int)
         images = {
             "frames": sheet([data.pixels(found[[int(t)]]) for t in chosen]),
             "input": sheet([self.clip.frames[int(t)] for t in chosen]),
-            "style": self.style,
+            "style": data.pixels(self.style_13HW),
         }
         arrays = {"frames": {"error": errors.double().cpu().numpy(), "error_input": floor.double().cpu().numpy()}}
         return Evaluation(metrics, images, arrays)

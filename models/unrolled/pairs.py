@@ -35,7 +35,7 @@ class PairsTask:
         s = self.settings = settings
         self.device = context.device
         self.objective = objective_of(s, self.device)
-        self.contents = photos.crops(s.pairs, s.size, seed=data.VALIDATION_SEED, split="held_out")
+        self.contents = photos.crops(s.count, s.size, seed=data.VALIDATION_SEED, split="held_out")
         self.run = self._method(context)
 
     @property

@@ -20,6 +20,9 @@ from retable.models.unrolled import Layout, Restructured
 from retable.models.unrolled.proximal import Proximal, photorealism
 from retable.models.unrolled.training import solver_of
 
+SEAM = 0.1
+"""Width of the seam between two regions; a hard one shows."""
+
 
 class Restructurable:
     """A trained solver with the loss network that its styles are measured in.
@@ -89,11 +92,15 @@ def betas(scales: str) -> list[float]:
 
 
 def masks_of(layout: Layout, height: int, width: int, device: str) -> list[Tensor]:
-    """Two masks [1, 1, H, W] that share the picture out: the first style's and the second's."""
+    """Two masks [1, 1, H, W] that share the picture out: the first style's and the second's.
+
+    Between them one fades into the other over `SEAM` of the shorter side.
+    """
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     if layout == "halves":
-        second = x >= width / 2
+        inside = x - width / 2
     else:
-        second = (x - width / 2).square() + (y - height / 2).square() < (0.35 * min(height, width)) ** 2
-    mask = second.float()[None, None].to(device)
+        inside = 0.35 * min(height, width) - ((x - width / 2).square() + (y - height / 2).square()).sqrt()
+    second = (0.5 + inside / (SEAM * min(height, width))).clamp(0, 1)
+    mask = second[None, None].to(device)
     return [1 - mask, mask]

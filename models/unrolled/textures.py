@@ -47,6 +47,7 @@ class TextureTask:
         snr = gram_snr(self.vgg, self.truth_11HW, found)
         metrics = {
             "quality/psnr": psnr(found, self.truth_11HW),
+            "quality/detail": 100 * self._detail(found) / self._detail(self.truth_11HW),
             "quality/consistency": psnr(self.downsampling(found), self.low_11hw),
             "quality/gram_snr": snr["all"],
             **{f"quality/gram_snr{s}": snr[scale] for s, scale in enumerate(SCALES, 1)},
@@ -58,6 +59,11 @@ class TextureTask:
             "bicubic": bicubic(self.low_11hw, self.settings.factor),
         }
         return Evaluation(metrics, {name: data.pixels(grey(p)) for name, p in pictures.items()})
+
+    def _detail(self, image_11HW: Tensor) -> float:
+        """Root mean square of what reducing the image and enlarging it again takes away."""
+        coarse = bicubic(self.downsampling(image_11HW), self.settings.factor)
+        return float((image_11HW - coarse).square().mean().sqrt())
 
     def enlarged(self) -> Tensor:
         """The method's result, [1, 1, H, W], not clipped."""

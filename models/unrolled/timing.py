@@ -20,7 +20,7 @@ from retable.models.transfer import data
 from retable.models.transfer.objective import loss_network
 from retable.models.transfer.pictures import seconds
 from retable.models.transfer.style import everywhere, style_of
-from retable.models.unrolled import Timed
+from retable.models.unrolled import SHOWN_REPEATS, Timed
 from retable.models.unrolled.network import Solver
 from retable.models.unrolled.proximal import photorealism
 
@@ -47,6 +47,7 @@ class TimingTask:
                 run()
             times = [seconds(run, self.device)[0] for _ in range(s.repeats)]
         metrics = {"time/stylise": statistics.median(times), "time/spread": max(times) / min(times)}
+        metrics |= {f"repeat/time{i:02d}": t for i, t in enumerate(times[:SHOWN_REPEATS], 1)}
         return Evaluation(metrics, {}, {"times": {"seconds": torch.tensor(times).double().numpy()}})
 
     def state_dict(self) -> dict[str, Any]:

@@ -33,6 +33,9 @@ EMBEDDED_STYLES = 84
 
 VALIDATION_BATCH = 8
 
+WHITE = 0.95
+"""A pixel is white whose three channels are above it."""
+
 
 class UnrolledTask:
     """The task `unrolled`."""
@@ -100,7 +103,7 @@ class UnrolledTask:
         """L_TV over the held-out pairs (all scales on), and a preview that no training image shows."""
         s = self.settings
         with firing(self.net) as fired:
-            found_P, unchanged_P, flat = self._validate()
+            found_P, unchanged_P, white, flat = self._validate()
         silent = [1 - float(f.float().mean()) for f in fired.values()]
         channels = torch.cat(list(fired.values()))
         groups = np.array_split(found_P, min(HELD_OUT_GROUPS, len(found_P)))
@@ -117,6 +120,7 @@ class UnrolledTask:
             "loss/unchanged": float(unchanged_P.mean()),
             "loss/improved": float(100 * (found_P < unchanged_P).mean()),
             **{f"held_out/group{g:02d}": float(pairs.mean()) for g, pairs in enumerate(groups, 1)},
+            "artefact/white": white,
             "health/dead_channels": 100 * (1 - float(channels.float().mean())),
             "health/dead_worst": 100 * max(silent),
             "model/parameters": float(sum(p.numel() for p in self.net.parameters())),
@@ -164,8 +168,9 @@ class UnrolledTask:
             style = data.recoloured(style, g)
         return noisy(content, s.noise, g).to(self.device), noisy(style, s.noise, g).to(self.device)
 
-    def _validate(self) -> tuple[np.ndarray, np.ndarray, str]:
-        """L_TV of the results and of the contents of the held-out pairs, and why the results are degenerate, if so."""
+    def _validate(self) -> tuple[np.ndarray, np.ndarray, float, str]:
+        """Of the held-out pairs: L_TV of the results and of the contents, what share of the pixels has turned white,
+        in per cent, and why the results are degenerate, if they are."""
         s = self.settings
         contents, style_images = data.validation_pairs(s.data, s.size, s.held_out)
         turns = torch.tensor(list(data.FEW.values()))
@@ -183,8 +188,10 @@ class UnrolledTask:
                 found.append(self.objective(result, target).total_B)
                 unchanged.append(self.objective(content, target).total_B)
                 results.append(result.clamp(0, 1).cpu())
-        flat = flatness(255 * torch.cat(results))
-        return torch.cat(found).double().cpu().numpy(), torch.cat(unchanged).double().cpu().numpy(), flat
+        pictures_P3HW, contents_P3HW = torch.cat(results), data.tensor(contents)
+        white = (pictures_P3HW.amin(1) > WHITE) & (contents_P3HW.amin(1) <= WHITE)
+        found_P, unchanged_P = (torch.cat(each).double().cpu().numpy() for each in (found, unchanged))
+        return found_P, unchanged_P, 100 * float(white.float().mean()), flatness(255 * pictures_P3HW)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(

@@ -79,8 +79,10 @@ def temporal_error(frames_T3HW: Tensor, flows_T2HW: Tensor, valid_T1HW: Tensor) 
     return (square.sum((1, 2, 3)) / count).sqrt()
 
 
-def flicker(frames_T3HW: Tensor, flows_T2HW: Tensor, valid_T1HW: Tensor) -> Tensor:
-    """What alternates: root mean square of frame i + 1 minus the mean of its neighbours, all in its place; a scalar.
+def flicker(frames_T3HW: Tensor, flows_T2HW: Tensor, valid_T1HW: Tensor) -> tuple[Tensor, Tensor]:
+    """What alternates: root mean square of frame i + 1 minus the mean of its neighbours, all in its place.
+
+    Over the whole film, a scalar, and of every frame that has two neighbours, [T - 2].
 
     Only the part of a pixel's change that goes back in the next frame counts, so a lasting change (new light, a
     fade) is no flicker. Needs three frames. The neighbour after is brought back along the flow by comparing the two
@@ -92,4 +94,5 @@ def flicker(frames_T3HW: Tensor, flows_T2HW: Tensor, valid_T1HW: Tensor) -> Tens
     carried = warp(change[:-1], flows_T2HW[1:])
     known = valid_T1HW[1:] * (warp(valid_T1HW[:-1].float(), flows_T2HW[1:]) > 0.99)
     back = torch.where(carried * change[1:] < 0, torch.minimum(carried.abs(), change[1:].abs()), 0.0) * known
-    return (back.square().sum() / (known.sum() * frames_T3HW.shape[1]).clamp_min(1)).sqrt()
+    square_F, count_F = back.square().sum((1, 2, 3)), known.sum((1, 2, 3)) * frames_T3HW.shape[1]
+    return (square_F.sum() / count_F.sum().clamp_min(1)).sqrt(), (square_F / count_F.clamp_min(1)).sqrt()

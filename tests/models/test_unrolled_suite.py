@@ -9,7 +9,7 @@ import pytest
 from retable.bench.suite import loader, plan
 from retable.bench.suite.schema import Suite
 
-SCALES = ("quick", "desk", "paper")
+SCALES = ("quick", "night", "desk", "paper")
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def suite() -> Suite:
 def test_the_seven_networks_of_figure_3(suite: Suite, scale: str) -> None:
     trials = [t for t in plan.trials(suite, scale) if t.experiment in ("depth", "width", "relu") and t.seed == 0]
     found = sorted((t.settings["iterations"], t.settings["width"], t.settings["nonlinearity"]) for t in trials)
-    wide = 16 if scale == "quick" else 64
+    wide = 16 if scale in ("quick", "night") else 64
     expected = [(n, wide, "heaviside") for n in (1, 2, 3, 4)]
     expected += [(3, wide // 4, "heaviside"), (3, wide // 2, "heaviside"), (3, wide, "relu")]
     assert found == sorted(expected)
@@ -33,7 +33,7 @@ def test_the_seven_networks_of_figure_3(suite: Suite, scale: str) -> None:
 def test_the_paper_scale_is_the_papers_protocol(suite: Suite) -> None:
     expected = {"data": "coco2014", "size": 320, "pairs": 1, "lr": 2e-5, "keep": 0.9, "noise": 0.1, "clip": 0.0}
     expected |= {"content_weight": 0.02, "variation_weight": 0.3, "alpha_floor": 0.0, "held_out": 1000}
-    expected |= {"gain": 1.0, "range_weight": 0.0}
+    expected |= {"gain": 1.0, "range_weight": 0.0, "forward_lr": 1.0}
     trials = {t.experiment: t.settings for t in plan.trials(suite, "paper")}
     for name, epochs in {"depth": 30, "width": 30, "relu": 30, "solver": 50}.items():
         assert {k: trials[name][k] for k in expected} == expected
@@ -46,10 +46,12 @@ def test_the_paper_scale_is_the_papers_protocol(suite: Suite) -> None:
 @pytest.mark.parametrize("scale", SCALES)
 def test_everything_after_figure_3_uses_one_trained_solver(suite: Suite, scale: str) -> None:
     trials = plan.trials(suite, scale)
-    (solver,) = (t for t in trials if t.experiment == "solver")
-    names = ("style_scales", "intensity", "mixture", "regions", "artistic_ours", "photo_ours", "video_ours")
-    users = [t for t in trials if t.experiment in (*names, "photo_without", "video_ours_photo", "texture_ours")]
-    assert len({t.experiment for t in users}) == 10 and all(t.start == solver.id for t in users)
+    solver = {t.seed: t.id for t in trials if t.experiment == "solver"}
+    names = ("style_scales", "scale_controls", "intensity", "mixture", "regions", "artistic_ours", "pairs_ours")
+    names += ("photo_ours", "photo_without", "video_ours", "video_ours_photo", "texture_ours")
+    users = [t for t in trials if t.experiment in names]
+    assert {t.experiment for t in users} == set(names) and all(t.start == solver[t.seed] for t in users)
+    assert all({t.seed for t in users if t.experiment == name} == set(solver) for name in names)
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -62,7 +64,7 @@ def test_each_method_stylises_the_same_pairs(suite: Suite, scale: str) -> None:
                 found.setdefault(t.experiment, set()).add(pair)
         return found
 
-    for kind, methods, pairs in [("artistic_", 4, 4), ("photo_", 4, 2)]:
+    for kind, methods, pairs in [("artistic_", 5, 4), ("photo_", 5, 2)]:
         found = shown(kind)
         assert len(found) == methods
         assert len(next(iter(found.values()))) == pairs and len({frozenset(v) for v in found.values()}) == 1

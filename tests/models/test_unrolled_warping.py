@@ -78,8 +78,10 @@ def test_flicker_sees_what_alternates_and_not_what_changes_for_good() -> None:
     flows, valid = torch.zeros(5, 2, 12, 15), torch.ones(5, 1, 12, 15, dtype=torch.bool)
     fading = base + 0.05 * torch.arange(6.0)[:, None, None, None]
     blinking = base + 0.05 * (torch.arange(6.0) % 2)[:, None, None, None]
-    assert float(flicker(fading, flows, valid)) == pytest.approx(0, abs=1e-6)
-    assert float(flicker(blinking, flows, valid)) == pytest.approx(0.05, rel=1e-3)
+    assert float(flicker(fading, flows, valid)[0]) == pytest.approx(0, abs=1e-6)
+    whole, each = flicker(blinking, flows, valid)
+    assert float(whole) == pytest.approx(0.05, rel=1e-3)
+    assert len(each) == len(blinking) - 2 and float(each.square().mean().sqrt()) == pytest.approx(0.05, rel=1e-3)
     assert float(temporal_error(fading, flows, valid).mean()) == pytest.approx(0.05, rel=1e-3)
     with pytest.raises(ValueError, match="at least 3 frames, not 2"):
         flicker(base[:2], flows[:1], valid[:1])
