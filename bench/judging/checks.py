@@ -146,6 +146,7 @@ def _against(
                 factor=reader.log,
                 unit=_unit(reader),
                 lender=_lent(reader, a, b),
+                share=reader.share(a, b),
             )
         )
     return [(one,) for one in made]
@@ -215,6 +216,7 @@ def _same(check: Same, cells: list[Cell], reader: Reader) -> Setup:
                         factor=log,
                         unit="" if log else _unit(reader),
                         lender=_lent(reader, a, b) if log == reader.log else None,
+                        share=reader.share(a, b),
                     ),
                 )
             )

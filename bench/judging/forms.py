@@ -11,7 +11,18 @@ from scipy.special import stdtr
 
 from retable.bench.judging import orders, stats, views
 from retable.bench.judging.consistency import published
-from retable.bench.judging.sides import CannotJudge, Clause, Comparison, Reader, Setup, held, naming, pairs
+from retable.bench.judging.sides import (
+    CannotJudge,
+    Clause,
+    Comparison,
+    Reader,
+    Setup,
+    held,
+    level_share,
+    naming,
+    pairs,
+    turns,
+)
 from retable.bench.judging.stats import Difference
 from retable.bench.judging.views import Cell
 from retable.bench.numbers import short, times
@@ -142,6 +153,7 @@ def _ratios(check: Ratio, of: list[Cell], to: list[Cell], reader: Reader) -> lis
                 numbers=f"{short(over, 4)} / {short(under, 4)}",
                 factor=True,
                 lender=lent if check.to_statistic != "mean" or len(to) == 1 else None,
+                share=reader.share(*of, *to),
             )
             for label, values, under in zip(labels, lowers, unders, strict=True)
         ]
@@ -187,7 +199,7 @@ def _log_mean(several: list[dict[Any, float]], reader: Reader) -> dict[Any, floa
 
 
 def spread(check: Spread, cells: list[Cell], reader: Reader) -> Setup:
-    """Highest over lowest cell of each grid, per seed: chosen on the other seeds, so that noise makes no spread.
+    """Highest over lowest cell of each grid, per seed, the two chosen on other seeds, so that noise makes no spread.
 
     A grid with a diverged or collapsed cell has an infinite spread in that seed.
     """
@@ -209,6 +221,7 @@ def spread(check: Spread, cells: list[Cell], reader: Reader) -> Setup:
             shown=_exp,
             numbers=f"{times(a.ratio)} against {times(b.ratio)}",
             factor=True,
+            share=level_share(min(a.seeds, b.seeds)),
         )
         clauses.append((one,))
     return Setup(clauses, [*these, *than])
@@ -216,11 +229,13 @@ def spread(check: Spread, cells: list[Cell], reader: Reader) -> Setup:
 
 @dataclass(frozen=True)
 class _Grid:
-    """cell: one of it, for its settings. contrast: seed -> logarithm of highest over lowest. ratio: of the means."""
+    """cell: one of it, for its settings. contrast: seed -> logarithm of highest over lowest. ratio: of the means.
+    seeds: how many there were to choose and to judge by."""
 
     cell: Cell
     contrast: dict[Any, float]
     ratio: float
+    seeds: int
 
 
 def _grids(side: list[Cell], check: Spread, reader: Reader) -> list[_Grid]:
@@ -235,21 +250,23 @@ def _grids(side: list[Cell], check: Spread, reader: Reader) -> list[_Grid]:
             where = views.describe(group[0], naming(check.these, check.than)) or "a grid"
             raise CannotJudge(f"{where} has one cell over {', '.join(check.over)} at scale {reader.scale}")
         logs = [reader.logs(reader.plain(c)) for c in group]
-        seeds = [s for s in logs[0] if all(s in values for values in logs)]
+        seeds = sorted(s for s in logs[0] if all(s in values for values in logs))
         if not seeds:
             raise CannotJudge("the cells of a grid share no seed")
         lost = reader.worst is not None and any(c.in_state(*LOST) for c in group)
         means = [reader.mean(c) for c in group]
         whole = math.inf if lost else max(means) / min(means)
-        grids.append(_Grid(group[0], {s: _contrast(logs, seeds, s) for s in seeds}, whole))
+        grids.append(_Grid(group[0], _contrasts(logs, seeds), whole, len(seeds)))
     return grids
 
 
-def _contrast(logs: Sequence[Mapping[Any, float]], seeds: list[Any], seed: Any) -> float:
-    """The logarithm of highest over lowest in one seed, the two cells being the extremes of the other seeds."""
-    here = [values[seed] for values in logs]
-    if any(map(math.isinf, here)):
-        return 0.0 if all(map(math.isinf, here)) else math.inf
-    rest = [s for s in seeds if s != seed] or [seed]  # a single seed has no others: it gives no more than a direction
-    key = lambda values: views.mean(values[s] for s in rest)  # noqa: E731
-    return max(logs, key=key)[seed] - min(logs, key=key)[seed]
+def _contrasts(logs: Sequence[Mapping[Any, float]], seeds: Sequence[Any]) -> dict[Any, float]:
+    """Seed -> the logarithm of highest over lowest, the two cells being the extremes of the seeds that choose."""
+    found = {}
+    for choosing, judged in turns(seeds):
+        means = [views.mean(values[s] for s in choosing) for values in logs]
+        high, low = logs[means.index(max(means))], logs[means.index(min(means))]
+        for seed in judged:
+            here = [math.isinf(values[seed]) for values in logs]
+            found[seed] = (0.0 if all(here) else math.inf) if any(here) else high[seed] - low[seed]
+    return found

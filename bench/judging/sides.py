@@ -32,7 +32,8 @@ class Comparison:
     supports the claim. shown: maps a difference back to what a reader wants to see, which is a factor where `factor`,
     and then the scale is logarithmic. label: the statement in words. numbers: the two sides, in the metric's own unit.
     unit: of what is shown, "" for factors and pure numbers. lender: of variance, where a family lends it. given, said:
-    the difference and what is shown of it, where another test than t decides.
+    the difference and what is shown of it, where another test than t decides. share: of the level that it is held to,
+    below 1 where what it compares was chosen on seeds that it is judged on too (`turns`).
     """
 
     label: str
@@ -45,6 +46,29 @@ class Comparison:
     lender: Lender | None = None
     given: Difference | None = None
     said: str = ""
+    share: float = 1.0
+
+
+def turns(seeds: Sequence[Any]) -> list[tuple[list[Any], list[Any]]]:
+    """How seeds are parted into those that choose a cell and those that judge it: (choosing, judged), in turns.
+
+    Of five seeds or more the first third chooses and the others judge, so that a choice owes nothing to what it is
+    judged by. Three or four are too few to part: each is judged by what the others choose. These turns share seeds, so
+    such a comparison is held to `SHARED` of the level (simulations in docs/verdicts.md). Two give a direction, and one
+    seed chooses for itself.
+    """
+    if len(seeds) > 4:
+        first = len(seeds) // 3
+        return [(list(seeds[:first]), list(seeds[first:]))]
+    return [([o for o in seeds if o != s] or [s], [s]) for s in seeds]
+
+
+SHARED = 0.5
+
+
+def level_share(seeds: int) -> float:
+    """The share of the level for a choice among so many seeds."""
+    return 1.0 if seeds > 4 else SHARED
 
 
 Clause = tuple[Comparison, ...]
@@ -105,8 +129,7 @@ class Reader:
         raise CannotJudge(". ".join(views.grouped(said)))
 
     def plain(self, cell: Cell) -> dict[Any, float]:
-        """Replicate -> value. What a selection has chosen on the other seeds stands for each seed, so that the choice
-        owes nothing to the value that is then judged."""
+        """Replicate -> value. Of a selection, that of the cell which other seeds choose (`turns`)."""
         if self.replicates:
             return {m: views.mean(cell.values(m, self.worst).values()) for m in self.replicates}
         choice = self.choices.get(id(cell))
@@ -115,20 +138,18 @@ class Reader:
     def _chosen_elsewhere(self, winner: Cell, choice: Choice) -> dict[int, float]:
         complete = [c for c in choice.grid if not c.lacking(choice.metric)]
         by = {id(c): c.values(choice.metric) for c in complete}
-        seeds = [s for s in by[id(winner)] if all(s in values for values in by.values())]
+        seeds = sorted(s for s in by[id(winner)] if all(s in values for values in by.values()))
         if len(seeds) < 2:
             return winner.values(self.metric, self.worst)
         best = min if choice.lowest else max
         found = {}
-        for seed in seeds:
-            cell = best(complete, key=lambda c: views.mean(by[id(c)][s] for s in seeds if s != seed))
-            found[seed] = cell.values(self.metric, self.worst).get(seed, math.nan)
+        for choosing, judged in turns(seeds):
+            means = {id(c): views.mean(by[id(c)][s] for s in choosing) for c in complete}
+            values = best(complete, key=lambda c: means[id(c)]).values(self.metric, self.worst)
+            found.update({s: values.get(s, math.nan) for s in judged})
         if any(math.isnan(v) for v in found.values()):
             raise CannotJudge(f"no {self.metric} was measured of a cell that the selection may choose")
         return found
-
-    def on_scale(self, values: Values) -> dict[Any, float]:
-        return self.logs(values) if self.log else dict(values)
 
     def logs(self, values: Values) -> dict[Any, float]:
         """Natural logarithms; a diverged or collapsed trial is infinitely far on the worse side."""
@@ -141,6 +162,11 @@ class Reader:
             else:
                 found[seed] = math.log(value)
         return found
+
+    def share(self, *cells: Cell) -> float:
+        """The share of the level for a comparison of these cells: less than 1 where one was chosen on shared seeds."""
+        chosen = [c for c in cells if id(c) in self.choices]
+        return min((level_share(len(c.trials)) for c in chosen), default=1.0)
 
     def mean(self, cell: Cell) -> float:
         return views.mean(self.plain(cell).values())

@@ -147,7 +147,8 @@ def weigh(clauses: Sequence[Clause], alpha: float = stats.ALPHA) -> tuple[Judged
     best = []
     rest: list[Judged] = []
     for clause in clauses:
-        judged = sorted((_judged(one, alpha / len(clause), alpha / len(clauses)) for one in clause), key=_rank)
+        holds, fails = alpha / len(clause), alpha / len(clauses)
+        judged = sorted((_judged(one, one.share * holds, one.share * fails) for one in clause), key=_rank)
         best.append(judged[-1])
         rest += judged[:-1]
     return (*sorted(best, key=_rank), *rest)
@@ -264,8 +265,12 @@ def _notes(seen: Seen, used: Sequence[Cell]) -> tuple[str, ...]:
         notes.append(f"{counted(stale, 'trial')} from older code (stale)")
     if seen.choices:
         over = ", ".join(seen.choices[0].over)
-        one = all(choice.seeds < 2 for choice in seen.choices)
-        how = "on the one seed there is, which flatters the chosen" if one else "for each seed on the others"
+        fewest = min(choice.seeds for choice in seen.choices)
+        how = "for each seed on the others, at half the level"
+        if fewest < 2:
+            how = "on the one seed there is, which flatters the chosen"
+        elif fewest > 4:
+            how = "on the first third of the seeds, and judged on the others"
         notes.append(f"the best cell over {over} was chosen {how}")
         dropped = {state: sum(choice.lost.get(state, 0) for choice in seen.choices) for state in LOST}
         notes += [f"{counted(n, f'{state} cell')} could not be chosen" for state, n in dropped.items() if n]
