@@ -109,8 +109,9 @@ def total_variation_B(image_B3HW: Tensor) -> Tensor:
 class LossNetwork:
     """The frozen network that content and style are measured in, for images in [0, 1].
 
-    As in reference 15 (section 2), every filter's mean activation over images and positions is one: without that,
-    the third and fourth scale outweigh the first, which holds the colours, a thousand times. Since the network is
+    As in reference 15 (section 2), filters are scaled to a mean activation of one over images and positions: without
+    that, the third and fourth scale outweigh the first, which holds the colours, a thousand times. A filter rarer than
+    its layer's mean, which some half of them are, is scaled by that mean instead (see `RAREST`). Since the network is
     positively homogeneous, dividing what is read from it does the same as scaling its weights.
 
     source: whose weights. The paper's is VGG-19: with the file's weights its layers are mapped to VGG-16's.
