@@ -36,6 +36,10 @@ PATCH = 32
 BOUNDARY = 256
 """Training patches lie left of this column, test patches right of it."""
 
+HELD_BACK = 176
+"""Of the training patches those right of this column are held back where settings are chosen, those left of it known;
+those across it are neither."""
+
 PER_CLASS: dict[Split, int] = {"train": 200, "test": 60}
 
 SIZES = (8, 16, 32)
@@ -66,20 +70,38 @@ def load(split: Split, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
     if size not in SIZES:
         raise ValueError(f"patches come in {', '.join(map(str, SIZES))} pixels a side, not {size}")
     count = PER_CLASS[split]
-    first, last = (0, BOUNDARY - PATCH) if split == "train" else (BOUNDARY, SIDE - PATCH)
     images = np.empty((len(CLASSES) * count, size, size, 3), np.uint8)
     for label, image in enumerate(CLASSES.values()):
         picture = _square(image)
-        # A stream per class and split: adding a class moves no other's patches.
-        draw = np.random.Generator(np.random.PCG64([label, 0 if split == "train" else 1]))
-        tops = draw.integers(0, SIDE - PATCH, count, endpoint=True)
-        lefts = draw.integers(first, last, count, endpoint=True)
+        tops, lefts = _corners(label, split)
         for i, (top, left) in enumerate(zip(tops, lefts, strict=True)):
             images[label * count + i] = _shrink(picture[top : top + PATCH, left : left + PATCH], size)
     labels = np.repeat(np.arange(len(CLASSES)), count)
     images.setflags(write=False)
     labels.setflags(write=False)
     return images, labels
+
+
+def held_back() -> tuple[np.ndarray, np.ndarray]:
+    """Of the training patches, in `load`'s order: whose labels are known, and whose are held back, bool [N] each.
+
+    The two share no pixel.
+    """
+    import numpy as np
+
+    lefts = np.concatenate([_corners(label, "train")[1] for label in range(len(CLASSES))])
+    return lefts + PATCH <= HELD_BACK, lefts >= HELD_BACK
+
+
+def _corners(label: int, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Top and left of each of a class's patches; a stream per class and split: a new class moves no other's."""
+    import numpy as np
+
+    count = PER_CLASS[split]
+    first, last = (0, BOUNDARY - PATCH) if split == "train" else (BOUNDARY, SIDE - PATCH)
+    draw = np.random.Generator(np.random.PCG64([label, 0 if split == "train" else 1]))
+    tops = draw.integers(0, SIDE - PATCH, count, endpoint=True)
+    return tops, draw.integers(first, last, count, endpoint=True)
 
 
 def _square(image: EmbeddedImage) -> np.ndarray:

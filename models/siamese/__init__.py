@@ -18,6 +18,7 @@ Encoder = Literal["resnet18", "conv4"]
 Target = Literal["ema", "copied"]
 Predictor = Literal["two_layer", "linear"]
 Update = Literal["sgd", "directpred", "directcopy"]
+Loss = Literal["cosine", "simclr", "barlow_twins", "vicreg"]
 Decayed = Literal["all", "heads", "predictor", "none"]
 
 
@@ -26,6 +27,7 @@ class Pretraining(Settings):
 
     data: DataName = "patches"
     size: int = Field(default=32, ge=8, le=32, multiple_of=8, description="pixels a side of an image")
+    images: int = Field(default=0, ge=0, description="of the training split, evenly from all of it; 0: all")
     epochs: int = Field(default=101, ge=0, le=5000, description="0: the probes see the encoder as it was drawn")
     batch_size: int = Field(default=128, ge=2, le=8192, description="images a step; the rest of an epoch is dropped")
 
@@ -34,6 +36,9 @@ class Pretraining(Settings):
     hidden: int = Field(default=512, ge=1, le=8192, description="hidden units of projector and two-layer predictor")
     dim: int = Field(default=128, ge=4, le=4096, description="projector's outputs, the size of W_p")
 
+    loss: Loss = Field(
+        default="cosine", description="cosine: equation 1; the others are controls with neither predictor nor target"
+    )
     target: Target = Field(default="ema", description="ema: BYOL; copied: SimSiam (tau = 0)")
     tau: float = Field(default=0.996, ge=0, lt=1, description="W_a = W_a + (1 - tau)(W - W_a), section 3.1")
     predictor: Predictor = "two_layer"
@@ -47,6 +52,8 @@ class Pretraining(Settings):
 
     lr: float = Field(default=0.03, gt=0, le=100, description="alpha, of encoder and projector")
     lr_predictor: float | None = Field(default=None, gt=0, le=1000, description="alpha_pred; null: lr")
+    schedule: Literal["constant", "cosine"] = Field(default="constant", description="of both rates, over all steps")
+    warmup_epochs: int = Field(default=0, ge=0, le=1000, description="in which both rates rise from 0")
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=4e-4, ge=0, le=1, description="L2, of everything that `decayed` names")
     weight_decay_predictor: float | None = Field(
@@ -57,6 +64,10 @@ class Pretraining(Settings):
         description="all: eta = eta_pred; predictor: eta = 0; none: both 0; heads: projector and predictor",
     )
 
+    normalise: Literal["dataset", "image"] = Field(
+        default="dataset",
+        description="dataset: by CIFAR-10's mean and deviation; image: every view by its own, without its mean colour",
+    )
     crop: float = Field(default=0.08, gt=0, le=1, description="smallest share of the area that a crop keeps")
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     snapshot_epochs: int = Field(default=5, ge=1, le=1000, description="epochs from one spectrum to the next")
@@ -70,6 +81,10 @@ class Pretraining(Settings):
     def _fits(self) -> Pretraining:
         if self.update != "sgd" and self.predictor != "linear":
             raise ValueError(f"update {self.update} sets a linear predictor: write predictor: linear")
+        if self.loss != "cosine" and (self.target, self.symmetric, self.update) != ("copied", False, "sgd"):
+            raise ValueError(f"loss {self.loss} has neither target nor predictor: write target: copied and no more")
+        if self.warmup_epochs > self.epochs > 0:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} is more than the {self.epochs} epochs")
         if self.data == "cifar10" and self.size != 32:
             raise ValueError("cifar10 has 32 pixels a side")
         if self.data == "patches" and self.size == 24:
@@ -104,11 +119,16 @@ def _reads(settings: Pretraining) -> list[str]:
 def _alone(settings: Pretraining, ranks: int) -> str:
     if settings.compile:
         return "its encoder is compiled, which was never tried with shared batches"
+    if settings.loss != "cosine":
+        return f"loss {settings.loss} compares all images of a batch with each other"
     return f"a batch of {settings.batch_size} does not divide among them" if settings.batch_size % ranks else ""
 
 
 SPECTRA = {
-    "dynamics/effective_rank": Metric("exp of the entropy of F's normalised eigenvalues: 1 is rank collapse", "higher"),
+    "dynamics/effective_rank": Metric(
+        "exp of the entropy of F's normalised eigenvalues: 1 is rank collapse. F is the running one, uncentred",
+        "higher",
+    ),
     "dynamics/top_share": Metric("largest eigenvalue of F over their sum", "lower"),
     "dynamics/trace": Metric("sum of F's eigenvalues", None),
     "dynamics/alignment": Metric("cos(v, W_p v) over F's eigenvectors v, weighted by their eigenvalues", "higher"),
@@ -132,9 +152,37 @@ COURSE = {
     for moment, where in (("first", "after the first epoch"), ("fifth", "a fifth in"), ("half", "half-way"))
 }
 
+FEATURES = {
+    "probe/neighbours": Metric("labels held back from training images, told by their nearest others", "higher", "%"),
+    "features/rankme": Metric("RankMe: exp of the entropy of the features' singular values", "higher"),
+    "features/rankme_centred": Metric("the same after the mean feature is taken away", "higher"),
+}
+"""Of the encoder, measured with every spectrum."""
+
+WHOLE = {
+    "whole/effective_rank": Metric(
+        "effective rank of the covariance of the projector's outputs over an epoch's views of every training image",
+        "higher",
+    ),
+    "whole/effective_rank_uncentred": Metric("the same of their second moment, as F is", "higher"),
+    "whole/top_share": Metric("largest eigenvalue of that covariance over their sum", "lower"),
+    "whole/spread": Metric("deviation of the outputs' directions times sqrt(d): 1 is even, 0 a single point", "higher"),
+}
+"""Of the trained network and every training image, at the end: F itself spans a batch or two."""
+
+DECAY = {
+    f"decay/{part}": Metric(f"decay times that L2 had on the {part}: lr x decay x steps / (1 - momentum)", None)
+    for part in ("encoder", "predictor")
+}
+
 PROBES = {
     "probe/lbfgs": Metric("test accuracy of the deterministic linear probe (L-BFGS)", "higher", "%"),
     "probe/adam": Metric("test accuracy of the paper's linear probe (section 4), last epoch", "higher", "%"),
+    "probe/held_out": Metric(
+        "accuracy of the deterministic probe on training images whose labels it has not seen: for choosing settings",
+        "higher",
+        "%",
+    ),
 }
 
 TASKS = [
@@ -143,12 +191,15 @@ TASKS = [
         settings=Pretraining,
         make="retable.models.siamese.pretrain:make",
         metrics={
-            "loss/total": Metric("sum of the two negative cosines (equation 1), -2 to 2"),
+            "loss/total": Metric("sum of the two negative cosines (equation 1), -2 to 2; a control's own loss"),
             **SPECTRA,
             **COURSE,
+            **FEATURES,
+            **WHOLE,
+            **DECAY,
             **PROBES,
         },
-        objective="probe/lbfgs",
+        objective="probe/held_out",
         data=_reads,
         alone=_alone,
     ),

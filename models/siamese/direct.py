@@ -24,11 +24,12 @@ TINY = 1e-30
 
 
 def second_moment(*views: Tensor) -> Tensor:
-    """Mean of h h' over the rows of all views [B, d] -> [d, d], not centred, in float32.
+    """Mean of h h' over the rows of all views [B, d] -> [d, d], not centred, in float64.
 
-    Equation 7 writes the product of the two views; the released code, and the original's, take each with itself.
+    Equation 7 writes the product of the two views; the released code, and the original's, take each with itself. In
+    float32 every eigenvalue below some 1e-6 of the largest would be rounding.
     """
-    rows = torch.cat([view.detach().float() for view in views])
+    rows = torch.cat([view.detach().double() for view in views])
     return rows.T @ rows / len(rows)
 
 

@@ -17,6 +17,23 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 """Of CIFAR-10's channels, as in the released code; the patches are normalised with the same numbers."""
 
 
+SOFTENING = 0.05
+"""Added to an image's own deviation: a flat one is not blown up to noise."""
+
+
+def normalise(x: Tensor, how: Literal["dataset", "image"]) -> Tensor:
+    """What the encoder sees of views [B, 3, H, W] in 0..1.
+
+    dataset: channels less MEAN, over STD. image: every view less its own channel means, over its own deviation. The
+    latter hides the mean colour, by which alone a patch of a photograph gives away where it comes from.
+    """
+    if how == "dataset":
+        mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (MEAN, STD))
+        return (x - mean) / std
+    centred = x - x.mean(dim=(2, 3), keepdim=True)
+    return centred / (centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + SOFTENING)
+
+
 def conv3x3(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=False)
 
@@ -134,8 +151,9 @@ def decay_groups(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Paramet
 @torch.no_grad()
 def follow_(target: nn.Module, online: nn.Module, tau: float) -> None:
     """W_a = W_a + (1 - tau)(W - W_a) in place (section 3.1), over weights and BatchNorm's running statistics."""
-    torch._foreach_lerp_(_floats(target), _floats(online), 1 - tau)
+    torch._foreach_lerp_(floats(target), floats(online), 1 - tau)
 
 
-def _floats(module: nn.Module) -> list[Tensor]:
+def floats(module: nn.Module) -> list[Tensor]:
+    """Weights and running statistics."""
     return [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]

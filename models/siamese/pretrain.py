@@ -8,7 +8,8 @@ Names: h are the projector's outputs [B, d], p the predictor's, t the target's.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from retable.bench.data import cifar, patches
 from retable.bench.task import Context, Evaluation, State
 from retable.models import parallel
 from retable.models.precision import computation_dtype
-from retable.models.siamese import MOMENTS, Pretraining, augment, direct, dynamics, network, probe
+from retable.models.siamese import MOMENTS, Pretraining, augment, controls, direct, dynamics, measures, network, probe
 
 
 def make(settings: Pretraining, context: Context) -> Siamese:
@@ -31,6 +32,23 @@ def load_images(name: str, split: patches.Split, size: int) -> tuple[Tensor, Ten
     return torch.tensor(images).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels)
 
 
+def held_back(name: str, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the training images [N]: those whose labels a probe may know when settings are chosen, and those it is asked.
+
+    Patches: of separate columns, so that they share no pixel. CIFAR-10: the first 45,000 and the last 5,000.
+    """
+    if name == "patches":
+        fit, held = (torch.tensor(rows) for rows in patches.held_back())
+    else:
+        fit = torch.arange(len(labels)) < len(labels) * 9 // 10
+        held = ~fit
+    return fit, held
+
+
+CONSTANT = "constant features"
+"""The encoder gives every image the same: no probe can tell one from another."""
+
+
 class Siamese:
     """See the module. Images stay on the device as bytes; on a GPU a step waits for the host at snapshots only."""
 
@@ -40,21 +58,26 @@ class Siamese:
         self.ranks = context.ranks
         self.share = parallel.share(s.batch_size, context.rank, self.ranks) if self.ranks > 1 else None
         self.dtype = computation_dtype(s.precision, context.device)
-        self.images, self.labels = (x.to(self.device) for x in load_images(s.data, "train", s.size))
+        images, labels = load_images(s.data, "train", s.size)
+        fit, held = held_back(s.data, labels)
+        if s.images:
+            chosen = torch.linspace(0, len(images) - 1, min(s.images, len(images))).round().long()
+            images, labels, fit, held = (x[chosen] for x in (images, labels, fit, held))
+        self.images, self.labels, self.fit, self.held = (x.to(self.device) for x in (images, labels, fit, held))
         self.batches = len(self.images) // s.batch_size
         if self.batches == 0:
             raise ValueError(f"batch_size {s.batch_size} is more than the {len(self.images)} images of '{s.data}'")
         self.steps = s.epochs * self.batches
-        mean, std = (torch.tensor(v, device=self.device)[:, None, None] for v in (network.MEAN, network.STD))
-        self.mean, self.std = mean, std
 
-        encoder = network.ENCODERS[s.encoder](s.width)
+        # Drawn from the seed alone: trials with one seed start from the same network.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.seed)
+            encoder = network.ENCODERS[s.encoder](s.width)
+            projector = network.head(8 * s.width, s.hidden, s.dim)
+            predictor = network.predictor(s.predictor, s.hidden, s.dim)
         self.encoder = encoder.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.projector = network.head(8 * s.width, s.hidden, s.dim).to(self.device)
-        self.predictor = network.predictor(s.predictor, s.hidden, s.dim).to(self.device)
+        self.projector, self.predictor = projector.to(self.device), predictor.to(self.device)
         self.online = nn.ModuleList([self.encoder, self.projector])
-        if s.symmetric:
-            network.symmetrise_(self.predictor)
         # SimSiam's target is the online network itself: it has the same weights and, in training mode, the same
         # batch statistics, so the projector's own output stands for its forward pass.
         self.target = copy.deepcopy(self.online).requires_grad_(False) if s.target == "ema" else None
@@ -63,6 +86,7 @@ class Siamese:
                 parallel.synchronise_(module)
         self.encode = torch.compile(self.encoder) if s.compile else self.encoder
         self.optimizer = self._optimizer()
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
 
         self.f: Tensor | None = None
         self.order: tuple[int, Tensor] = (-1, torch.empty(0))
@@ -75,7 +99,8 @@ class Siamese:
             "projector": self.projector,
             "predictor": self.predictor,
         }
-        if s.update != "sgd" and s.update_every == 1:  # a gradient step would be overwritten at once
+        if (s.update != "sgd" and s.update_every == 1) or s.loss != "cosine":
+            # Set in closed form, which would overwrite a gradient step at once, or not part of the loss.
             modules.pop("predictor").requires_grad_(False)
         decaying = {"all": list(modules), "heads": ["projector", "predictor"], "predictor": ["predictor"], "none": []}
         groups = []
@@ -96,14 +121,15 @@ class Siamese:
         views = augment.two_views(self._batch(index), crop=s.crop, interpolation=s.interpolation, share=self.share)
         x1, x2 = (self._normalised(view) for view in views)
         h1, h2 = self._project(self.encode, self.projector, x1), self._project(self.encode, self.projector, x2)
-        if self.target is None:
-            t1, t2 = h1.detach(), h2.detach()
+        if s.loss != "cosine":
+            loss = controls.LOSSES[s.loss](h1, h2)
         else:
-            encoder, projector = self.target
-            with torch.no_grad():
-                t1, t2 = self._project(encoder, projector, x1), self._project(encoder, projector, x2)
-        loss = network.cosine_loss(self.predictor(h1), t2) + network.cosine_loss(self.predictor(h2), t1)
+            t1, t2 = self._targets(x1, x2) or (h1.detach(), h2.detach())
+            loss = network.cosine_loss(self.predictor(h1), t2) + network.cosine_loss(self.predictor(h2), t1)
 
+        if s.schedule != "constant" or s.warmup_epochs:
+            for group, lr in zip(self.optimizer.param_groups, self.rates, strict=True):
+                group["lr"] = lr * self._share(index)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         loss, moment = loss.detach(), direct.second_moment(h1, h2)
@@ -116,30 +142,58 @@ class Siamese:
         if self.target is not None:
             network.follow_(self.target, self.online, s.tau)
         self.f = moment if self.f is None else self.f.lerp_(moment, 1 - s.rho)
-        if s.update != "sgd" and index % s.update_every == 0:
+        if s.update != "sgd" and (index + 1) % s.update_every == 0:
             self._set_predictor(self.f)
 
         epoch, left = divmod(index + 1, self.batches)
         if left == 0 and ((epoch - 1) % s.snapshot_epochs == 0 or epoch == s.epochs):
-            self._snapshot(epoch - 1)
-        elif index:
-            return {"loss/total": loss}
-        return {"loss/total": loss, **self._last_spectrum()}  # at the step that measured it, and at the first
+            return {"loss/total": loss, **self._snapshot(epoch - 1)}
+        return {"loss/total": loss, **({} if index else self._last_spectrum())}
+
+    def _targets(self, x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The target network's outputs; None where it is the online network itself."""
+        if self.target is None:
+            return None
+        encoder, projector = self.target
+        with torch.no_grad():
+            return self._project(encoder, projector, x1), self._project(encoder, projector, x2)
+
+    def _share(self, index: int) -> float:
+        """What share of its learning rate step `index` takes."""
+        warm = self.settings.warmup_epochs * self.batches
+        if index < warm:
+            return (index + 1) / warm
+        if self.settings.schedule == "constant":
+            return 1.0
+        return (1 + math.cos(math.pi * (index - warm) / (self.steps - warm))) / 2
 
     def evaluate(self) -> Evaluation:
         s = self.settings
         images, labels = load_images(s.data, "test", s.size)
-        train = self._features(self.images), self.labels
-        test = self._features(images.to(self.device)), labels.to(self.device)
-        classes = int(self.labels.max()) + 1
+        surveyed, projector = copy.deepcopy(self.online)
+        h = measures.survey(surveyed, projector, self._epoch_of_views(), self._project)
+        encoder = self.encoder if self.steps else surveyed
+        x, y = self._features(encoder, self.images), self.labels
+        test = self._features(encoder, images.to(self.device)), labels.to(self.device)
+        classes = int(y.max()) + 1
         metrics = {
             **dynamics.summary(self.log.last),
             **self._course(),
-            "probe/lbfgs": probe.lbfgs_probe(train, test, classes),
-            "probe/adam": probe.adam_probe(train, test, classes, s.probe_epochs, s.batch_size, self.seed),
+            **measures.of_features(x, y, self.fit, self.held),
+            **measures.of_outputs(h),
+            **self._decay_times(),
+            "probe/lbfgs": probe.lbfgs_probe((x, y), test, classes),
+            "probe/adam": probe.adam_probe((x, y), test, classes, s.probe_epochs, s.batch_size, self.seed),
+            "probe/held_out": probe.lbfgs_probe((x[self.fit], y[self.fit]), (x[self.held], y[self.held]), classes),
         }
         model = {name: module.state_dict() for name, module in self._modules().items()}
-        return Evaluation(metrics=metrics, arrays={"dynamics": self.log.arrays()}, model=model)
+        constant = float(x.std(0).max()) < probe.SPREAD
+        return Evaluation(
+            metrics=metrics,
+            arrays={"dynamics": self.log.arrays()},
+            model=model,
+            collapsed=CONSTANT if constant else "",
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -172,7 +226,7 @@ class Siamese:
         return self.images[rows]
 
     def _normalised(self, view: Tensor) -> Tensor:
-        return ((view - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return network.normalise(view, self.settings.normalise).contiguous(memory_format=torch.channels_last)
 
     def _project(self, encoder: Any, projector: nn.Module, x: Tensor) -> Tensor:
         """h of one view [B, d] in float32; BatchNorm sees this view alone."""
@@ -186,11 +240,16 @@ class Siamese:
         w = direct.SETTERS[self.settings.update](f, self.settings.epsilon)
         network.matrix(self.predictor).copy_(w)
 
-    def _snapshot(self, epoch: int) -> None:
+    def _snapshot(self, epoch: int) -> dict[str, Tensor]:
+        """Spectrum and features at the end of an epoch; nothing of a training that has diverged: its next loss says
+        so, and the loop ends the trial."""
         assert self.f is not None
-        if not (torch.isfinite(self.f).all() and torch.isfinite(network.matrix(self.predictor)).all()):
-            return  # it has diverged: the next loss says so, and the loop ends the trial
+        parts = [self.f, network.matrix(self.predictor), *network.floats(self.encoder)]
+        if not all(torch.isfinite(part).all() for part in parts):
+            return {}
         self.log.add(epoch, self._spectrum(self.f))
+        x = self._features(self.encoder, self.images)
+        return self._last_spectrum() | self._scalars(measures.of_features(x, self.labels, self.fit, self.held))
 
     def _spectrum(self, f: Tensor) -> dynamics.Spectrum:
         return dynamics.spectrum(f, network.matrix(self.predictor))
@@ -200,9 +259,21 @@ class Siamese:
         """The spectrum before training: F of the first batch. Leaves BatchNorm and torch's generator alone."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
         encoder, projector = copy.deepcopy(self.online)
-        views = augment.two_views(self._batch(0), crop=self.settings.crop, generator=generator)
-        h = [self._project(encoder, projector, self._normalised(view)) for view in views]
+        h = [self._project(encoder, projector, view) for view in self._views(self._batch(0), generator)]
         return self._spectrum(direct.second_moment(*h))
+
+    def _views(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Two normalised views of each image, drawn from `generator` alone."""
+        s = self.settings
+        views = augment.two_views(images, crop=s.crop, interpolation=s.interpolation, generator=generator)
+        return [self._normalised(view) for view in views]
+
+    def _epoch_of_views(self) -> Iterator[Tensor]:
+        """Two views of every training image, in batches of a seed's own order."""
+        generator = torch.Generator(self.device).manual_seed(self.seed + 1)
+        order = torch.randperm(len(self.images), device=self.device, generator=generator)
+        for rows in torch.split(order, self.settings.batch_size)[: self.batches]:
+            yield from self._views(self.images[rows], generator)
 
     def _course(self) -> dict[str, float]:
         """Rank and asymmetry on the way, as the published series has them."""
@@ -213,11 +284,23 @@ class Siamese:
                 found[f"course/{name}_{moment}"] = passed[f"dynamics/{name}"]
         return found
 
-    def _last_spectrum(self) -> dict[str, Tensor]:
-        """The last spectrum's numbers, in the loop's type."""
-        shown = dynamics.summary(self.log.last)
-        return {name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in shown.items()}
+    def _decay_times(self) -> dict[str, float]:
+        """lr x decay x steps / (1 - momentum) of encoder and predictor: so many times L2 alone would shrink them."""
+        found, passed = {}, sum(self._share(i) for i in range(self.steps))
+        for name in ("encoder", "predictor"):
+            inside = {id(p) for p in self._modules()[name].parameters()}
+            groups = zip(self.optimizer.param_groups, self.rates, strict=True)
+            rates = [lr * g["weight_decay"] for g, lr in groups if inside & {id(p) for p in g["params"]}]
+            found[f"decay/{name}"] = max(rates, default=0.0) * passed / (1 - self.settings.momentum)
+        return found
 
-    def _features(self, images: Tensor) -> Tensor:
+    def _last_spectrum(self) -> dict[str, Tensor]:
+        return self._scalars(dynamics.summary(self.log.last))
+
+    def _scalars(self, numbers: Mapping[str, float]) -> dict[str, Tensor]:
+        """In the loop's type."""
+        return {name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in numbers.items()}
+
+    def _features(self, encoder: nn.Module, images: Tensor) -> Tensor:
         parts = torch.split(images, 2000)
-        return torch.cat([probe.features(self.encoder, self._normalised(part / 255)) for part in parts])
+        return torch.cat([probe.features(encoder, self._normalised(part / 255)) for part in parts])

@@ -36,6 +36,24 @@ def test_train_and_test_share_no_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(seen["train"]) < patches.BOUNDARY // 2 <= min(seen["test"])
 
 
+def test_labels_held_back_for_choosing_settings_are_of_columns_that_none_known_touches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    columns = np.zeros((patches.SIDE, patches.SIDE, 3), np.uint8)
+    columns[..., 0] = np.arange(patches.SIDE) // 2
+    monkeypatch.setattr(patches, "_square", lambda image: columns)
+    patches.load.cache_clear()
+    try:
+        shades = patches.load("train", 32)[0][..., 0]
+    finally:
+        patches.load.cache_clear()
+    known, held = patches.held_back()
+    assert known.shape == held.shape == (2400,)
+    assert shades[known].max() < patches.HELD_BACK // 2 <= shades[held].min()
+    assert known.sum() > 2 * held.sum() > 0
+    assert np.bincount(patches.load("train", 32)[1][held]).min() > 20, "of every class"
+
+
 def test_they_are_the_same_every_time() -> None:
     first = patches.load("test", 8)[0].copy()
     patches.load.cache_clear()

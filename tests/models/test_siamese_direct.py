@@ -22,7 +22,16 @@ def moment(eigenvalues: list[float] | np.ndarray, seed: int = 0) -> torch.Tensor
 
 def test_the_second_moment_is_the_mean_of_outer_products_over_both_views() -> None:
     a, b = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0]])
-    assert torch.equal(direct.second_moment(a, b), torch.tensor([[5.0, 1.0], [1.0, 2.0]]))
+    assert torch.equal(direct.second_moment(a, b), torch.tensor([[5.0, 1.0], [1.0, 2.0]]).double())
+
+
+def test_the_second_moments_small_eigenvalues_are_the_outputs_not_rounding() -> None:
+    """Ten decades below the largest, where float32 has lost them after seven."""
+    q, _ = torch.linalg.qr(torch.randn(500, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    deviations = torch.tensor([1.0, 1e-2, 1e-4, 1e-5], dtype=torch.float64)
+    rows = (q * deviations * 500**0.5).float()
+    found = torch.linalg.eigvalsh(direct.second_moment(rows)).flip(0)
+    assert torch.allclose(found, deviations.square(), rtol=0.01)
 
 
 @given(st.integers(0, 10_000), st.integers(2, 24), st.floats(0, 1))

@@ -93,6 +93,23 @@ def test_the_target_follows_in_closed_form_with_its_buffers(tau: float, steps: i
     start = copy.deepcopy(target)
     for _ in range(steps):
         network.follow_(target, online, tau)
-    for a, w, a0 in zip(network._floats(target), network._floats(online), network._floats(start), strict=True):
+    for a, w, a0 in zip(network.floats(target), network.floats(online), network.floats(start), strict=True):
         assert torch.allclose(a, w + tau**steps * (a0 - w), atol=1e-5)
     assert any("running_mean" in name for name, _ in target.named_buffers())
+
+
+def test_a_view_normalised_by_itself_tells_nothing_of_its_mean_colour() -> None:
+    x = 0.2 + 0.5 * torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    tinted = x + torch.tensor([0.1, -0.1, 0.2])[:, None, None]
+    alone = network.normalise(x, "image")
+    assert torch.allclose(network.normalise(tinted, "image"), alone, atol=1e-5)
+    assert torch.allclose(alone.mean(dim=(2, 3)), torch.zeros(4, 3), atol=1e-5)
+    assert torch.allclose(alone[:2], network.normalise(x[:2], "image")), "its neighbours in a batch do not matter"
+    deviation = (x - x.mean(dim=(2, 3), keepdim=True)).square().mean(dim=(1, 2, 3)).sqrt()
+    assert torch.allclose(alone.std(dim=(1, 2, 3)), deviation / (deviation + 0.05), rtol=0.01)
+    assert network.normalise(torch.full((1, 3, 8, 8), 0.5), "image").abs().max() < 1e-5, "a flat view stays flat"
+
+
+def test_views_normalised_by_the_data_set_have_the_released_codes_numbers() -> None:
+    x = torch.tensor(network.MEAN)[None, :, None, None] + torch.tensor(network.STD)[None, :, None, None]
+    assert torch.allclose(network.normalise(x, "dataset"), torch.ones(1, 3, 1, 1), atol=1e-6)
