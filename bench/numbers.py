@@ -48,13 +48,14 @@ def number(value: float, spec: str = ".4g", spread: float | None = None) -> Numb
     """`value` in the Python format `spec`, with `spread` (a standard deviation, same unit) beside it.
 
     A format that ends in `g` keeps its trailing zeros, so that a column shows as many digits in every row; whole
-    numbers are left whole.
+    numbers are left whole. What a format rounds to nothing is `0.00`, never `−0.00`.
     The spread is printed to the last digit that the value shows, or to two digits of its own where it would vanish.
     """
     if math.isinf(value) or math.isnan(value):
         return Number({math.inf: "∞", -math.inf: "-∞"}.get(value, "not a number"))
-    if spec.endswith("g") and "#" not in spec and not (value == int(value) and abs(value) < 1e4 and not spread):
-        spec = f"#{spec}"
+    zeros = spec.endswith("g") and "#" not in spec and not (value == int(value) and abs(value) < 1e4 and not spread)
+    # z: what was rounded to nothing has no sign
+    spec = re.sub("^((?:.?[<>=^])?[-+ ]?)z?", rf"\1z{'#' if zeros else ''}", spec)
     match = re.fullmatch(r"(?P<m>[^e]+)e(?P<e>[+-]\d+)", format(value, spec))
     if match is None:
         mantissa = format(value, spec).rstrip(".") if "." in spec else format(value, spec)
@@ -76,7 +77,7 @@ def _spread(spread: float, beside: str) -> str:
 def printed(value: float) -> Number:
     """A published value with exactly the digits it was given: 4229300.0 -> 4.2293·10⁶, 0.01 -> 0.01, 6 -> 6."""
     if value == 0 or math.isinf(value) or math.isnan(value) or 1e-4 <= abs(value) < 1e5:
-        return Number(format(value, ".12g"))
+        return Number(format(value, "z.12g"))
     mantissa, _, exponent = f"{value:.11e}".partition("e")
     return Number(mantissa.rstrip("0").rstrip("."), int(exponent))
 
@@ -85,7 +86,7 @@ def short(value: float, digits: int = 3) -> str:
     """A number for a sentence: three digits, with a power of ten where it would be long."""
     if value and not math.isinf(value) and not math.isnan(value) and 10 ** (digits - 1) <= abs(value) < 1e5:
         return f"{value:.0f}".replace("-", MINUS)
-    text = format(value, f".{digits}g")
+    text = format(value, f"z.{digits}g")
     mantissa, _, exponent = text.partition("e")
     return Number({"inf": "∞", "-inf": "-∞"}.get(mantissa, mantissa), int(exponent) if exponent else None).text()
 

@@ -39,6 +39,16 @@ def test_every_fragment_of_the_changelog_has_a_kind() -> None:
     assert all(re.fullmatch(rf"[a-z0-9-]+\.({'|'.join(kinds)})\.md", name) for name in names), names
 
 
+def test_every_variable_that_the_code_reads_stands_in_the_documentation() -> None:
+    read = {
+        name
+        for path in (ROOT / "bench").rglob("*.py")
+        for name in re.findall(r"\bRETABLE_[A-Z0-9_]*[A-Z0-9]\b", path.read_text(encoding="utf-8"))
+    }
+    assert "RETABLE_MAX_TRIALS" in read
+    assert read <= set(re.findall(r"RETABLE_[A-Z0-9_]+", (ROOT / "docs" / "README.md").read_text(encoding="utf-8")))
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's wheel, unpacked as an installer would."""

@@ -31,6 +31,14 @@ def test_our_values_keep_the_digits_of_their_format(value: float, spread: float 
         assert number(value, ".4g", spread).latex() == latex
 
 
+@pytest.mark.parametrize("spec", [".4g", ".2f", "+.1f", "z.2f", ".1%", ".3e", ">8.1f", "+.3g"])
+def test_what_is_rounded_to_nothing_has_no_sign(spec: str) -> None:
+    assert number(-0.0, spec).text() == number(0.0, spec).text()
+    assert number(-1e-9, spec).text().startswith("−") == spec.endswith(("e", "g"))  # there the digits show it
+    assert number(-12.0, spec).text().strip().startswith("−1")
+    assert (short(-0.0), printed(-0.0).text()) == ("0", "0")
+
+
 def test_a_spread_too_small_for_the_digits_is_not_shown_as_zero() -> None:
     assert number(5.0, ".1f", 0.003).text() == "5.0 ± 0.003"
 

@@ -26,9 +26,11 @@ def printable(words: str) -> str:
 
 
 def summary(compared: Sequence[Checked]) -> str:
-    """One line: how many numbers held, what is wrong."""
-    count = Counter(c.kind for c in compared)
+    """One line: how many numbers were held, and outcomes of trials without any; what is wrong."""
+    count = Counter(c.kind for c in compared if c.was is not None or c.what != "outcome")
+    ended = Counter(c.kind for c in compared if c.was is None and c.what == "outcome")
     said = [f"{counted(count['same'] + count['moved'], 'number')} held, {count['moved']} moved"]
+    said += [f"{counted(ended.total(), 'outcome')} held, {ended['moved']} changed"] if ended else []
     said += [f"{counted(count[k], 'trial')} {k}" for k in ("missing", "gone", "failed", "new") if count[k]]
     said += [f"{counted(count['not held'], 'number')} not held on this platform"] if count["not held"] else []
     return ", ".join(said)

@@ -145,4 +145,4 @@ def _digits(value: float) -> str:
     """Three digits without a power: 4.23, 42.3, 423, 4230."""
     if abs(value) >= 100:
         return f"{value:.0f}" if abs(value) < 1e5 else f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
-    return f"{value:.3g}" if abs(value) < 1e-3 else f"{value:.{max(0, 2 - math.floor(math.log10(abs(value) or 1)))}f}"
+    return f"{value:z.3g}" if abs(value) < 1e-3 else f"{value:.{max(0, 2 - math.floor(math.log10(abs(value) or 1)))}f}"

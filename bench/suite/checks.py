@@ -158,14 +158,14 @@ def _starts(suite: Suite, specs: Mapping[str, TaskSpec]) -> Iterator[Problem]:
             for owner in (name, start.experiment):
                 if key not in specs[owner].settings.model_fields:
                     yield unknown((*here, "match", i), f"setting of '{owner}'", key, specs[owner].settings.model_fields)
-        seen, at = {name}, start.experiment
-        while at is not None:
-            if at in seen:
-                yield Problem((*here, "experiment"), f"'{name}' starts from itself by way of '{start.experiment}'")
-                break
-            seen.add(at)
-            following = suite.experiments[at].from_ if at in suite.experiments else None
-            at = following.experiment if following else None  # type: ignore[assignment]
+        way = [name]
+        while (at := suite.experiments.get(way[-1])) and at.from_ and at.from_.experiment not in way:
+            way.append(at.from_.experiment)
+        # Told once, of the member that the suite names first; what starts from a member has no mistake of its own.
+        back = at.from_.experiment if at and at.from_ else None
+        if back == name == min(way, key=list(suite.experiments).index):
+            said = ", ".join(f"'{one}' from '{other}'" for one, other in zip(way, [*way[1:], name], strict=True))
+            yield Problem((*here, "experiment"), f"'{name}' would start from itself: {said}")
 
 
 def _settings_values(suite: Suite, name: str, spec: TaskSpec, values: dict[str, list[Any]]) -> Iterator[Problem]:

@@ -39,6 +39,10 @@ def of(make: str, packages: Sequence[str] = ("retable.models",)) -> Code:
         tree = _parse(path)
         code[module] = _definitions(tree)
         todo += _imports(tree, module, is_package=path.name == "__init__.py")
+        # Importing a module runs the `__init__` of every package around it. Those of the followed packages may change
+        # what it computes. Not so `retable`, which imports what is asked of it and nothing else, nor `retable.bench`,
+        # which is a docstring, nor `retable.bench.data`, which finds sources by name: `_is_ours` knows none of them.
+        todo.append(module.rpartition(".")[0])
     return dict(sorted(code.items()))
 
 

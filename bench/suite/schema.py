@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from retable.bench import files
 from retable.bench.suite.claims import Agrees as Agrees
@@ -120,6 +120,15 @@ class Search(Closed):
     source: str = Field(min_length=3)
 
 
+def _some(seeds: list[int] | int) -> list[int] | int:
+    if (seeds < 1) if isinstance(seeds, int) else (not seeds or min(seeds) < 0):
+        raise ValueError("give a count of at least 1 or a list of seeds from 0 on; `not_at` leaves a scale out")
+    return seeds
+
+
+Seeds = Annotated[list[int] | int, AfterValidator(_some)]
+
+
 class From(Closed):
     """Start from another experiment's final state: the trial with equal values of `match` (and seed)."""
 
@@ -138,9 +147,9 @@ class Experiment(Closed):
         default=None, description="explicit cells by name, each merged over settings; the name becomes setting 'cell'"
     )
     search: Search | None = None
-    seeds: list[int] | int = Field(default=1, description="a count (0, 1, ...) or the seeds themselves")
+    seeds: Seeds = Field(default=1, description="a count (0, 1, ...) or the seeds themselves")
     at: dict[str, Constants] = Field(default={}, description="scale -> settings for this experiment alone")
-    seeds_at: dict[str, list[int] | int] = Field(default={}, description="scale -> seeds")
+    seeds_at: dict[str, Seeds] = Field(default={}, description="scale -> seeds")
     not_at: dict[str, str] = Field(default={}, description="scale -> why it is not run there, with its cost")
     seconds_at: dict[str, float] = Field(
         default={}, description="scale -> measured seconds of one trial, for the first estimate of `bench plan`"

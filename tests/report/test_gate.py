@@ -104,7 +104,7 @@ UNHELD = Checked("a", "a", "loss", "not held", "threads 1 → 2: measured to dif
 
 def test_an_outcome_a_lost_number_and_one_not_held_are_rows_too() -> None:
     said = gate.text([OUTCOME, LOST, UNHELD]).splitlines()
-    assert said[0] == "2 numbers held, 2 moved, 1 number not held on this platform"
+    assert said[0] == "1 number held, 1 moved, 1 outcome held, 1 changed, 1 number not held on this platform"
     assert [" ".join(line.split()) for line in said[3:]] == [
         "moved a outcome: was finished, is diverged: at step 3",
         "moved a loss 1 1.0e-06",

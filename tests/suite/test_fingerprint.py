@@ -55,7 +55,7 @@ def own(code: fingerprint.Code) -> list[str]:
 
 def test_it_follows_what_the_task_imports_and_the_loop(code: Write) -> None:
     found = code(SOURCES)
-    assert own(found) == ["loom.cloth", "loom.tasks", "loom.yarns", "loom.yarns.sheep", "loom.yarns.wool"]
+    assert own(found) == ["loom", "loom.cloth", "loom.tasks", "loom.yarns", "loom.yarns.sheep", "loom.yarns.wool"]
     assert LOOP in found and set(found["loom.yarns.wool"]) == {"imports", "THREADS"}
     assert list(found) == sorted(found)
 
@@ -65,6 +65,24 @@ def test_a_constant_three_imports_away_is_a_change(code: Write) -> None:
     after = code({"loom/yarns/sheep.py": "SHEEP = 8"})
     assert fingerprint.changes(before, after) == ["loom.yarns.sheep: SHEEP changed"]
     assert fingerprint.digest(before) != fingerprint.digest(after)
+
+
+@pytest.mark.parametrize("package", ["loom", "loom.yarns"])
+def test_what_the_package_around_an_imported_module_does_is_a_change(code: Write, package: str) -> None:
+    before = code({**SOURCES, "loom/yarns/__init__.py": '"""Yarns."""'})
+    after = code({f"{package.replace('.', '/')}/__init__.py": "import torch\ntorch.set_num_threads(1)"})
+    assert fingerprint.changes(before, after) == [f"{package}: imports added", f"{package}: module code added"]
+    assert fingerprint.digest(before) != fingerprint.digest(after)
+
+
+def test_a_package_follows_no_more_than_it_imports(code: Write) -> None:
+    found = code({**SOURCES, "loom/__init__.py": "import loom.dyes", "loom/dyes.py": "RED = 1", "loom/unused/x.py": ""})
+    assert "loom.dyes" in found and not [module for module in found if module.startswith("loom.unused")]
+
+
+def test_the_engine_around_the_loop_is_not_a_change() -> None:
+    found = fingerprint.of("retable.models.optimizers:nothing")
+    assert not {"retable", "retable.bench", "retable.bench.run", "retable.bench.data"} & found.keys()
 
 
 def test_a_module_that_nothing_imports_is_not(code: Write) -> None:
@@ -181,7 +199,6 @@ def test_modules_that_come_and_go_are_named(code: Write) -> None:
     before = code(SOURCES)
     after = code({"loom/yarns/wool.py": "from loom import unused\nTHREADS = 21"})
     assert fingerprint.changes(before, after) == [
-        "loom: imported now, was not before",
         "loom.unused: imported now, was not before",
         "loom.yarns.sheep: no longer imported",
         "loom.yarns.wool: THREADS changed",
@@ -194,20 +211,20 @@ def test_modules_that_come_and_go_are_named(code: Write) -> None:
     ("module", "written", "reached"),
     [
         ("loom/tasks.py", "import loom.unused", ["loom.unused"]),
-        ("loom/tasks.py", "from loom import unused", ["loom", "loom.unused"]),
+        ("loom/tasks.py", "from loom import unused", ["loom.unused"]),
         ("loom/tasks.py", "from loom.unused import THREADS", ["loom.unused"]),
-        ("loom/tasks.py", "from . import unused", ["loom", "loom.unused"]),
+        ("loom/tasks.py", "from . import unused", ["loom.unused"]),
         ("loom/tasks.py", "from .unused import THREADS", ["loom.unused"]),
-        ("loom/tasks.py", "def f():\n    from loom import unused", ["loom", "loom.unused"]),
+        ("loom/tasks.py", "def f():\n    from loom import unused", ["loom.unused"]),
         ("loom/tasks.py", "import os, loom.unused as u, loom.yarns", ["loom.unused", "loom.yarns"]),
-        ("loom/tasks.py", "from . import yarns, unused", ["loom", "loom.unused", "loom.yarns"]),
+        ("loom/tasks.py", "from . import yarns, unused", ["loom.unused", "loom.yarns"]),
         ("loom/yarns/__init__.py", "from . import sheep", ["loom.yarns", "loom.yarns.sheep"]),
         ("loom/yarns/__init__.py", "from .sheep import SHEEP", ["loom.yarns", "loom.yarns.sheep"]),
         ("loom/yarns/__init__.py", "from ..unused import THREADS", ["loom.unused", "loom.yarns"]),
         ("loom/yarns/wool.py", "from . import sheep", ["loom.yarns", "loom.yarns.sheep", "loom.yarns.wool"]),
-        ("loom/yarns/wool.py", "from .. import unused", ["loom", "loom.unused", "loom.yarns.wool"]),
-        ("loom/yarns/wool.py", "from ..unused import THREADS", ["loom.unused", "loom.yarns.wool"]),
-        ("loom/tasks.py", "import loom.nothing, nothing.at.all, loom", ["loom"]),
+        ("loom/yarns/wool.py", "from .. import unused", ["loom.unused", "loom.yarns", "loom.yarns.wool"]),
+        ("loom/yarns/wool.py", "from ..unused import THREADS", ["loom.unused", "loom.yarns", "loom.yarns.wool"]),
+        ("loom/tasks.py", "import loom.nothing, nothing.at.all, loom", []),
         ("loom/tasks.py", "import loomier, mill.wheel", []),
     ],
 )
@@ -223,7 +240,7 @@ def test_imports_are_followed_however_they_are_written(
         "mill/wheel.py": "W = 1",
         "loomier.py": "L = 1",
     }
-    assert own(code(files)) == sorted({*reached, "loom.tasks"})
+    assert own(code(files)) == sorted({*reached, "loom", "loom.tasks"})
 
 
 def test_a_package_is_its_init_file_though_a_module_has_its_name(code: Write) -> None:
@@ -245,9 +262,9 @@ def test_the_tasks_own_package_is_followed_whether_the_suite_lists_it_or_not(cod
 
 def test_other_packages_are_followed_if_the_suite_lists_them(code: Write) -> None:
     mill = {"mill/__init__.py": "", "mill/wheel.py": "W = 1", "loom/tasks.py": "from mill import wheel"}
-    assert own(code({**SOURCES, **mill})) == ["loom.tasks"]
-    assert own(code({}, packages=("loom", "mill"))) == ["loom.tasks", "mill", "mill.wheel"]
-    assert own(code({}, packages=())) == ["loom.tasks"]
+    assert own(code({**SOURCES, **mill})) == ["loom", "loom.tasks"]
+    assert own(code({}, packages=("loom", "mill"))) == ["loom", "loom.tasks", "mill", "mill.wheel"]
+    assert own(code({}, packages=())) == ["loom", "loom.tasks"]
 
 
 def test_of_the_engine_the_data_sets_are_followed_and_nothing_else(code: Write) -> None:

@@ -19,6 +19,8 @@ FIGURE = "figures: {f: {title: t, from: e, metric: loss/final"
 CLAIM = "claims: {c: {quote: up it goes, from: e, check: {metric: loss/final"
 BELOW = "form: below, these: {line: 1}, than: {line: 2.5}"
 
+SEEDS = "give a count of at least 1 or a list of seeds from 0 on; `not_at` leaves a scale out"
+
 RULES = [
     Rule(
         "a key that no suite has",
@@ -65,6 +67,18 @@ RULES = [
         "experiments: {e: {task: fly, about: a, seeds: ▸many}}\n",
         "experiments.e.seeds: Input should be a valid list (got 'many')",
         "many -> 2",
+    ),
+    Rule(
+        "there is a seed, and none is below 0",
+        "experiments:\n"
+        "  e: {task: fly, about: a, seeds: ▸-3, seeds_at: {quick: ▸[1, -1]}}\n"
+        "  f: {task: fly, about: a, seeds: ▸0}\n"
+        "  g: {task: fly, about: a, seeds: ▸[]}\n",
+        f"experiments.e.seeds: {SEEDS} (got -3)\n"
+        f"experiments.e.seeds_at.quick: {SEEDS}\n"
+        f"experiments.f.seeds: {SEEDS} (got 0)\n"
+        f"experiments.g.seeds: {SEEDS}",
+        "-3 -> 3 ~ [1, -1] -> [1, 0] ~ seeds: 0 -> seeds: 1 ~ [] -> [7]",
     ),
     Rule(
         "a word that is not one of the few",
