@@ -20,6 +20,7 @@ from retable.bench.judging.sides import (
 from retable.bench.judging.sides import (
     Clause,
     Reader,
+    exp,
     family,
     held,
     naming,
@@ -35,6 +36,7 @@ from retable.bench.judging.sides import (
 from retable.bench.judging.stats import ENOUGH, Lender
 from retable.bench.judging.views import Book, Cell, Choice, ReportError
 from retable.bench.numbers import short
+from retable.bench.store.status import LOST
 from retable.bench.suite.schema import (
     Agrees,
     Below,
@@ -81,7 +83,7 @@ def prepare(
         log=log,
         chosen=frozenset(name for choice in choices for name in choice.over),
         choices={id(choice.winner): choice for choice in choices if choice.winner},
-        replicates=_replicates(book, experiments, cells, replicates),
+        replicates=_replicates(book, experiments, cells, replicates, check),
         steady=_steady(book, experiments),
         lend=cache(partial(family, book, experiments, check.metric, log or isinstance(check, Ratio))),
     )
@@ -105,10 +107,17 @@ def prepare(
 
 
 def _replicates(
-    book: Book, experiments: Sequence[str], cells: Sequence[Cell], declared: Replicates | None
+    book: Book, experiments: Sequence[str], cells: Sequence[Cell], declared: Replicates | None, check: Check
 ) -> tuple[str, ...]:
-    """The metrics that stand in for seeds: those that fit the pattern, unless every cell has seeds enough."""
-    if declared is None or all(len(c.in_state("finished")) >= ENOUGH for c in cells):
+    """The metrics that stand in for seeds: those that fit the pattern, unless every cell has seeds enough.
+
+    A trial that diverged or collapsed has lost all of them at once, which says no more than one seed does: then seeds
+    count. So they do for an order, which takes means, and for a published value, which one more run would give.
+    """
+    if declared is None or isinstance(check, (Agrees, Value)) or any(c.in_state(*LOST) for c in cells):
+        return ()
+    steady = _steady(book, experiments)
+    if all(len(c.in_state("finished")) >= ENOUGH for c in cells if c.trials[0].task not in steady):
         return ()
     specs = (find_task(book.suite.experiments[name].task, book.suite.packages) for name in experiments)
     return tuple(dict.fromkeys(m for spec in specs for m in fnmatch.filter(spec.metrics, declared.metrics)))
@@ -126,10 +135,10 @@ def _against(
     """Clauses "the first is below (above) the second", by `margin` of the first at least."""
     sign, word = (-1.0, "above") if higher else (1.0, "below")
     by = f" by {margin:.3g} of it" if margin else ""
-    slack = math.log1p(sign * margin)
+    slack = math.log1p(sign * margin) if reader.log else 0.0
     made = []
     for a, b in found:
-        ours, theirs = reader.pair(a, b)
+        ours, theirs = reader.beside(a, b)
         if reader.log:
             left, right = reader.logs(theirs), {s: v + slack for s, v in reader.logs(ours).items()}
         else:
@@ -154,7 +163,7 @@ def _against(
 
 def _shown(sign: float, slack: float) -> Callable[[float], float]:
     """From a difference of logarithms, with its margin, back to the first over the second."""
-    return lambda d: math.exp(min(-sign * d - slack, 700.0))
+    return lambda d: exp(-sign * d - slack)
 
 
 def _unit(reader: Reader) -> str:
@@ -199,7 +208,7 @@ def _same(check: Same, cells: list[Cell], reader: Reader) -> Setup:
     by = f"{check.within * 100:g} %" if check.within is not None else f"{short(margin)} {_unit(reader)}".rstrip()
     made: list[Clause] = []
     for a, b in pairs(these, than, named, names):
-        ours, theirs = reader.pair(a, b)
+        ours, theirs = reader.beside(a, b)
         numbers = f"{short(views.mean(ours.values()), 4)} and {short(views.mean(theirs.values()), 4)} {reader.unit}"
         if log:
             ours, theirs = reader.logs(ours), reader.logs(theirs)
@@ -226,7 +235,7 @@ def _same(check: Same, cells: list[Cell], reader: Reader) -> Setup:
 def _same_shown(sign: float, margin: float, log: bool) -> Callable[[float], float]:
     """From `sign (theirs - ours) + margin` back to ours over (or less) theirs."""
     if log:
-        return lambda d: math.exp(min(sign * (margin - d), 700.0))
+        return lambda d: exp(sign * (margin - d))
     return lambda d: sign * (margin - d)
 
 

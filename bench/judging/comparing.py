@@ -250,13 +250,16 @@ def _grouped(what: str, metric: str, a: Mapping[int, float], b: Mapping[int, flo
     if d.paired:
         a, b = ({s: v for s, v in side.items() if s in a and s in b} for side in (a, b))
         left, right = statistics.fmean(a.values()), statistics.fmean(b.values())
-    if d.paired and a == b:
-        return Line(what, metric, left, right, d.n, 0.0, "same")
-    if d.n < stats.ENOUGH:
+    same = d.paired and a == b
+    if metric.startswith(NOT_LOSSES):
+        says = ""
+    elif same:
+        says = "same"
+    elif d.n < stats.ENOUGH:
         says = "within noise" if d.size < stats.TIE else "noise unknown"
     else:
-        says = "beyond noise" if min(d.above, d.below) <= stats.ALPHA else "within noise"
-    return Line(what, metric, left, right, d.n, _moved(left, right), says)
+        says = "beyond noise" if stats.outcome(d) in ("reproduced", "contradicted") else "within noise"
+    return Line(what, metric, left, right, d.n, 0.0 if same else _moved(left, right), says)
 
 
 # In words

@@ -79,13 +79,13 @@ def _supported(suite: Suite, values: dict[str, float]) -> list[str]:
 
 def _same(a: float, b: float) -> bool:
     """Whether two printed values may be one number, each rounded to its own digits (53.3 and 53.26 may)."""
-    return abs(_difference(a, b)) < _half_unit(a) + _half_unit(b)
+    return abs(_difference(a, b)) < half_unit(a) + half_unit(b)
 
 
 def _fits(of: float, minus: float, states: float) -> bool:
     """Whether a difference is the stated one, each of the three being rounded to its printed digits."""
     apart = abs(_difference(of, minus) - _exact(states))
-    return apart <= _half_unit(of) + _half_unit(minus) + _half_unit(states)
+    return apart <= half_unit(of) + half_unit(minus) + half_unit(states)
 
 
 def _difference(of: float, minus: float) -> Decimal:
@@ -97,7 +97,7 @@ def _exact(value: float) -> Decimal:
     return Decimal(repr(value))
 
 
-def _half_unit(value: float) -> Decimal:
+def half_unit(value: float) -> Decimal:
     """Half a unit in the last printed place: 0.005 of 53.26, 0.5 of 53."""
     exponent = int(_exact(value).normalize().as_tuple().exponent)
     return Decimal(5).scaleb(min(0, exponent) - 1)

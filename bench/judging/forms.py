@@ -10,13 +10,14 @@ from typing import Any
 from scipy.special import stdtr
 
 from retable.bench.judging import orders, stats, views
-from retable.bench.judging.consistency import published
+from retable.bench.judging.consistency import half_unit, published
 from retable.bench.judging.sides import (
     CannotJudge,
     Clause,
     Comparison,
     Reader,
     Setup,
+    exp,
     held,
     level_share,
     naming,
@@ -46,16 +47,16 @@ def agrees(check: Agrees, cells: list[Cell], reader: Reader, suite: Suite) -> Se
     if len(ranked) < 3:
         raise CannotJudge(f"{len(ranked)} values of {check.over} are both published and run; an order needs three")
     reader.need(list(ranked.values()))
-    values = {key: reader.plain(cell) for key, cell in ranked.items()}
-    seeds = set.intersection(*(set(v) for v in values.values()))
+    values = reader.beside(*ranked.values())
+    seeds = [s for s in values[0] if all(s in v for v in values)]
     if not seeds:
         raise CannotJudge("the cells share no seed to rank them by")
-    ours = [views.mean(values[key][s] for s in seeds) for key in ranked]
+    ours = [views.mean(v[s] for s in seeds) for v in values]
     paper = [float(printed[key]) for key in ranked]  # type: ignore[arg-type]
     try:
         order = orders.agreement(ours, paper, check.tied_within)
     except ValueError:
-        raise CannotJudge("all values are equal, which is no order") from None
+        raise CannotJudge("all values are equal, or none of the paper's are told apart, which is no order") from None
     enough = len(seeds) >= stats.ENOUGH
     sign = (order.tau > 0) - (order.tau < 0)
     settled = (order.above, order.below) if enough else (1.0, 1.0)
@@ -69,7 +70,7 @@ def agrees(check: Agrees, cells: list[Cell], reader: Reader, suite: Suite) -> Se
         numbers=f"{order.concordant} of {order.compared} pairs{apart} in the published order, {order.discordant} not",
         given=given,
         said=f"Kendall's tau {short(order.tau)}, {order.concordant} of {order.compared} pairs{apart}, "
-        f"chance {short(order.above)}",
+        f"chance {short(order.above if sign >= 0 else order.below)}",
     )
     return Setup([(one,)], list(ranked.values()))
 
@@ -80,13 +81,15 @@ def value(check: Value, cells: list[Cell], reader: Reader, suite: Suite) -> Setu
     if len(side) > 1:
         raise CannotJudge(f"{len(side)} cells stand for one published value; they differ in {views.differing(side)}")
     reader.need(side)
-    printed = published(suite, check.published)
+    stated = published(suite, check.published)
     values = [v * check.factor for v in reader.plain(side[0]).values()]
+    name = views.describe(side[0], naming(check.of)) or "ours"
     if not all(map(math.isfinite, values)):
-        raise CannotJudge(f"{views.describe(side[0], naming(check.of))} {views.how_lost(side)}")
-    middle, name = views.mean(values), views.describe(side[0], naming(check.of)) or "ours"
+        raise CannotJudge(f"{name} {views.how_lost(side)}")
+    middle, half = views.mean(values), float(half_unit(stated))
+    printed = min(max(middle, stated - half), stated + half)  # of what the printed digits allow, the nearest to ours
     spare = check.within - abs(printed - middle) / abs(middle) if middle else -math.inf
-    said = f"{short(middle, 4)} here, {short(printed, 4)} published"
+    said = f"{short(middle, 4)} here, {short(stated, 4)} published"
     settled, sign = (1.0, 1.0), (spare > 0) - (spare < 0)
     if len(values) >= stats.ENOUGH:
         low, high = stats.prediction(values)
@@ -129,14 +132,15 @@ def ratio(check: Ratio, cells: list[Cell], reader: Reader) -> Setup:
 
 
 def _ratios(check: Ratio, of: list[Cell], to: list[Cell], reader: Reader) -> list[Clause]:
-    upper, over = _log_mean([reader.plain(c) for c in of], reader), views.mean(reader.mean(c) for c in of)
+    values = reader.beside(*of, *to)
+    upper, over = _log_mean(values[: len(of)], reader), views.mean(reader.mean(c) for c in of)
     name = _side_label(naming(check.of) + check.per, of)
     if check.to_statistic == "mean":
-        lowers = [_log_mean([reader.plain(c) for c in to], reader)]
+        lowers = [_log_mean(values[len(of) :], reader)]
         labels = [_side_label(naming(check.to) + check.per, to)]
         unders = [views.mean(reader.mean(c) for c in to)]
     else:
-        lowers = [reader.logs(reader.plain(c)) for c in to]
+        lowers = [reader.logs(v) for v in values[len(of) :]]
         labels = [views.describe(c, naming(check.to) + check.per) for c in to]
         unders = [reader.mean(c) for c in to]
     lent = reader.lend() if len(of) == 1 and not (reader.replicates or reader.choices) else None
@@ -148,14 +152,14 @@ def _ratios(check: Ratio, of: list[Cell], to: list[Cell], reader: Reader) -> lis
             Comparison(
                 label=f"{name} / {label} {word} {short(bound)}",
                 left={s: sign * v for s, v in upper.items()},
-                right={s: sign * (v + math.log(bound)) for s, v in values.items()},
+                right={s: sign * (v + math.log(bound)) for s, v in under_it.items()},
                 shown=_ratio_shown(sign, bound),
                 numbers=f"{short(over, 4)} / {short(under, 4)}",
                 factor=True,
                 lender=lent if check.to_statistic != "mean" or len(to) == 1 else None,
                 share=reader.share(*of, *to),
             )
-            for label, values, under in zip(labels, lowers, unders, strict=True)
+            for label, under_it, under in zip(labels, lowers, unders, strict=True)
         ]
         any_of = (check.to_statistic, word) in (("lowest", "at least"), ("highest", "at most"))
         made += [tuple(several)] if any_of else [(one,) for one in several]
@@ -177,11 +181,7 @@ def published_ratio(suite: Suite, check: Ratio) -> str:
 
 
 def _ratio_shown(sign: float, bound: float) -> Callable[[float], float]:
-    return lambda d: _exp(sign * d) * bound
-
-
-def _exp(x: float) -> float:
-    return math.inf if x > 700 else math.exp(x)
+    return lambda d: exp(sign * d) * bound
 
 
 def _side_label(names: list[str], side: list[Cell]) -> str:
@@ -218,7 +218,7 @@ def spread(check: Spread, cells: list[Cell], reader: Reader) -> Setup:
             f"{views.describe(b.cell, names) or 'the other'}",
             left=a.contrast,
             right=b.contrast,
-            shown=_exp,
+            shown=exp,
             numbers=f"{times(a.ratio)} against {times(b.ratio)}",
             factor=True,
             share=level_share(min(a.seeds, b.seeds)),
@@ -249,7 +249,7 @@ def _grids(side: list[Cell], check: Spread, reader: Reader) -> list[_Grid]:
         if len(group) < 2:
             where = views.describe(group[0], naming(check.these, check.than)) or "a grid"
             raise CannotJudge(f"{where} has one cell over {', '.join(check.over)} at scale {reader.scale}")
-        logs = [reader.logs(reader.plain(c)) for c in group]
+        logs = [reader.logs(values) for values in reader.beside(*group)]
         seeds = sorted(s for s in logs[0] if all(s in values for values in logs))
         if not seeds:
             raise CannotJudge("the cells of a grid share no seed")

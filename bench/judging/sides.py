@@ -171,14 +171,17 @@ class Reader:
     def mean(self, cell: Cell) -> float:
         return views.mean(self.plain(cell).values())
 
-    def pair(self, a: Cell, b: Cell) -> tuple[dict[Any, float], dict[Any, float]]:
-        """The values of two cells, one whose task no seed changes standing beside every seed of the other."""
-        x, y = self.plain(a), self.plain(b)
-        if a.trials[0].task in self.steady and x.keys() != y.keys() and len(set(x.values())) == 1:
-            x = dict.fromkeys(y, next(iter(x.values())))
-        elif b.trials[0].task in self.steady and x.keys() != y.keys() and len(set(y.values())) == 1:
-            y = dict.fromkeys(x, next(iter(y.values())))
-        return x, y
+    def beside(self, *cells: Cell) -> list[dict[Any, float]]:
+        """The values of cells, one whose task no seed changes standing beside every seed of the others."""
+        found = [self.plain(c) for c in cells]
+        still = [
+            c.trials[0].task in self.steady and len(set(v.values())) == 1 for c, v in zip(cells, found, strict=True)
+        ]
+        moving = [v for v, fixed in zip(found, still, strict=True) if not fixed] or found
+        seeds = list(dict.fromkeys(s for values in moving for s in values))
+        return [
+            dict.fromkeys(seeds, next(iter(v.values()))) if fixed else v for v, fixed in zip(found, still, strict=True)
+        ]
 
     def side(self, cells: list[Cell], where: Where) -> list[Cell]:
         """The cells that match; raises `CannotJudge` where none does."""
@@ -187,6 +190,11 @@ class Reader:
             wanted = ", ".join(f"{k} = {text(v)}" for k, v in where.items()) or "anything"
             raise CannotJudge(f"no trial at scale {self.scale} has {wanted}")
         return found
+
+
+def exp(x: float) -> float:
+    """e^x, infinite where a float cannot hold it."""
+    return math.inf if x > 700 else math.exp(x)
 
 
 def on_logs(cells: Iterable[Cell], metric: str, unit: str) -> bool:

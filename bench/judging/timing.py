@@ -15,7 +15,7 @@ def not_alone(book: Book, metric: str, used: Sequence[Cell]) -> str:
     if not metric.startswith(TIMES):
         return ""
     trials = list({t.id: t for cell in used for t in cell.trials}.values())
-    busy = [t for t in trials if any(_overlap(t, other) for other in book.trials)]
+    busy = [t for t in trials if any(_overlap(t, other) for other in book.trials if other.id != t.id)]
     if not busy:
         return ""
     return (
@@ -25,6 +25,7 @@ def not_alone(book: Book, metric: str, used: Sequence[Cell]) -> str:
 
 
 def _overlap(a: Result, b: Result) -> bool:
-    if a.id == b.id or a.started is None or b.started is None or a.ended is None or b.ended is None:
+    """Whether b ran while a did; one that is running has no end yet."""
+    if a.started is None or a.ended is None or b.started is None or (b.ended is None and b.state != "running"):
         return False
-    return bool(a.started < b.ended and b.started < a.ended)
+    return bool((b.ended is None or a.started < b.ended) and b.started < a.ended)

@@ -63,12 +63,14 @@ MEANINGS: dict[Word, str] = {
 
 @dataclass(frozen=True)
 class Judged:
-    """One comparison with its outcome. level: the two-sided confidence of the interval that decides it."""
+    """One comparison with its outcome. level: the two-sided confidence of the interval that decides it; among: of how
+    many it has its share of the level."""
 
     comparison: Comparison
     difference: Difference
     outcome: Outcome
     level: float = stats.CONFIDENCE
+    among: int = 1
 
     @property
     def shown(self) -> str:
@@ -147,18 +149,19 @@ def weigh(clauses: Sequence[Clause], alpha: float = stats.ALPHA) -> tuple[Judged
     best = []
     rest: list[Judged] = []
     for clause in clauses:
-        holds, fails = alpha / len(clause), alpha / len(clauses)
-        judged = sorted((_judged(one, one.share * holds, one.share * fails) for one in clause), key=_rank)
+        judged = sorted((_judged(one, alpha, len(clause), len(clauses)) for one in clause), key=_rank)
         best.append(judged[-1])
         rest += judged[:-1]
     return (*sorted(best, key=_rank), *rest)
 
 
-def _judged(one: Comparison, holds: float, fails: float) -> Judged:
+def _judged(one: Comparison, alpha: float, alternatives: int, clauses: int) -> Judged:
+    """alternatives: of its clause, of which one is enough to hold; clauses: of which one is enough to fail."""
+    alpha *= one.share
     d = one.given or difference(one.left, one.right, log=one.factor, lender=one.lender)
-    found = stats.outcome(d, holds=holds, fails=fails)
-    opposite = found == "contradicted" or (found == "within noise" and d.below <= stats.ALPHA)
-    return Judged(one, d, found, 1 - 2 * (fails if opposite else holds))
+    found = stats.outcome(d, holds=alpha / alternatives, fails=alpha / clauses)
+    among = clauses if found == "contradicted" or (found == "within noise" and d.below <= alpha) else alternatives
+    return Judged(one, d, found, 1 - 2 * alpha / among, among)
 
 
 def _rank(j: Judged) -> tuple[int, float]:
@@ -222,16 +225,16 @@ def _basis(judged: Sequence[Judged], clauses: int, claim: Claim, lost: str, publ
     worst = judged[0]
     held = sum(j.outcome in ("reproduced", "direction only") for j in judged[:clauses])
     many = "" if clauses == 1 else f"{held} of {clauses} comparisons hold; worst: "
-    shown = f": {worst.shown}" if math.isfinite(worst.difference.mean) else ""
-    text = f"{_how(worst, clauses, claim, lost)}; {many}{worst.comparison.label}{shown}"
+    shown = f": {worst.shown}" if worst.comparison.said or math.isfinite(worst.difference.mean) else ""
+    text = f"{_how(worst, claim, lost)}; {many}{worst.comparison.label}{shown}"
     return text + (f" (published {published})" if published else "")
 
 
-def _how(j: Judged, clauses: int, claim: Claim, lost: str) -> str:
+def _how(j: Judged, claim: Claim, lost: str) -> str:
     """What the interval counts, and how it was formed."""
     d = j.difference
-    seeds = d.n and not all(isinstance(key, int) for key in j.comparison.left)
-    unit = claim.replicates.unit if seeds and claim.replicates else "seeds"
+    by_metric = any(isinstance(key, str) for key in j.comparison.left)
+    unit = claim.replicates.unit if by_metric and claim.replicates else "seeds"
     many = counted(d.n, unit.removesuffix("s"), unit)
     if j.comparison.given is not None and d.n >= stats.ENOUGH:
         return (
@@ -240,9 +243,13 @@ def _how(j: Judged, clauses: int, claim: Claim, lost: str) -> str:
             else f"{many}, prediction interval 95 %"
         )
     if d.n < stats.ENOUGH:
-        if j.outcome == "within noise" and d.size < stats.TIE:
+        if j.outcome != "within noise":
+            return f"{many}: direction only" + (", and it is the opposite one" if "opposite" in j.outcome else "")
+        if j.comparison.given is not None:
+            return f"{many}, which are too few"
+        if d.size < stats.TIE:
             return f"{many}, difference under the {stats.TIE * 100:g} % that so few can tell"
-        return f"{many}: direction only" + (", and it is the opposite one" if "opposite" in j.outcome else "")
+        return f"{many}, some {lost}: no direction"
     if d.settled is not None:
         if d.same_sign and min(d.settled) < 1:
             return f"{d.n} {unit}: one side {lost} in all, the other in none"
@@ -251,8 +258,10 @@ def _how(j: Judged, clauses: int, claim: Claim, lost: str) -> str:
         return f"{many}, difference under what rounding makes"
     pairing = f"paired {unit}, t" if d.paired else f"{unit} a side or more, unpaired, Welch t"
     how = f"{d.n} {pairing} {j.level * 100:.4g} %"
-    if j.level > stats.CONFIDENCE and clauses > 1:
-        how += f" over {clauses} comparisons (Bonferroni)"
+    if j.among > 1:
+        how += f" over {j.among} comparisons (Bonferroni)"
+    if j.comparison.share < 1:
+        how += ", chosen and judged on the same seeds"
     return how + (f", variance shared with {d.lender.words}" if d.lender is not None else "")
 
 

@@ -19,6 +19,12 @@ class Below(Closed):
     higher: bool = False
     margin: float = Field(default=0.0, ge=0, description="relative: 0.02 asks for 2 % of the better side at least")
 
+    @model_validator(mode="after")
+    def _reachable(self) -> Below:
+        if self.higher and self.margin >= 1:
+            raise ValueError("a margin of a higher metric is below 1: nothing is above another by all of itself")
+        return self
+
 
 class PublishedRatio(Closed):
     """The published cells that a ratio is computed from: mean of `of` over the check's statistic of `to`."""
@@ -38,8 +44,8 @@ class Ratio(Closed):
         default="mean", description="'each': the ratio to every one must be in the bounds"
     )
     per: list[str] = Field(default=[], description="settings of which each value is a ratio of its own; all must hold")
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: float | None = Field(default=None, gt=0)
+    at_most: float | None = Field(default=None, gt=0)
     published: float | PublishedRatio | None = Field(
         default=None, description="the ratio that the text states, or the cells of a published table it follows from"
     )
