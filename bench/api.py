@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ def run(
     where: str = "",
     only: Sequence[str] = (),
     seeds: int | None = None,
+    trials: Collection[str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     tracking: str | None = None,
     storage: str | None = None,
@@ -60,7 +61,8 @@ def run(
 ) -> RunResult:
     """Run the trials of a suite that are not done yet, in worker processes; return when all have ended.
 
-    where, only, seeds, overrides: which trials, as on the command line. tracking, storage: URLs of the stores.
+    where, only, seeds, overrides: which trials, as on the command line; trials: ids of those that are meant, where
+    not all are. tracking, storage: URLs of the stores.
     options: how. progress: who is told what happens; by default, whoever reads standard error.
     stop: asked a few times a second; once it says yes, running trials leave a checkpoint and the run ends. In the main
     thread Ctrl-C does the same; no signal is set, so `run` works in any thread and inside a running event loop.
@@ -69,7 +71,7 @@ def run(
     """
     file = _opened(suite)
     planned = plan.trials(file.suite, scale, overrides=overrides, seeds=seeds)
-    chosen = plan.select(planned, where, only, file.suite)
+    chosen = plan.select(planned, where, only, file.suite, trials)
     place = places.locate(file.project, tracking, storage)
     read = sorted({name for trial in chosen for name in trial.data})
     lacking = [m for name in read if (m := data.missing(name, file.suite.packages))]

@@ -156,6 +156,7 @@ def _against(
                 unit=_unit(reader),
                 lender=_lent(reader, a, b),
                 share=reader.share(a, b),
+                cells=reader.behind(a, b),
             )
         )
     return [(one,) for one in made]
@@ -226,6 +227,7 @@ def _same(check: Same, cells: list[Cell], reader: Reader) -> Setup:
                         unit="" if log else _unit(reader),
                         lender=_lent(reader, a, b) if log == reader.log else None,
                         share=reader.share(a, b),
+                        cells=reader.behind(a, b),
                     ),
                 )
             )

@@ -69,6 +69,7 @@ def agrees(check: Agrees, cells: list[Cell], reader: Reader, suite: Suite) -> Se
         shown=lambda d: d,
         numbers=f"{order.concordant} of {order.compared} pairs{apart} in the published order, {order.discordant} not",
         given=given,
+        cells=reader.behind(*ranked.values()),
         said=f"Kendall's tau {short(order.tau)}, {order.concordant} of {order.compared} pairs{apart}, "
         f"chance {short(order.above if sign >= 0 else order.below)}",
     )
@@ -139,10 +140,12 @@ def _ratios(check: Ratio, of: list[Cell], to: list[Cell], reader: Reader) -> lis
         lowers = [_log_mean(values[len(of) :], reader)]
         labels = [_side_label(naming(check.to) + check.per, to)]
         unders = [views.mean(reader.mean(c) for c in to)]
+        lower_cells = [tuple(to)]
     else:
         lowers = [reader.logs(v) for v in values[len(of) :]]
         labels = [views.describe(c, naming(check.to) + check.per) for c in to]
         unders = [reader.mean(c) for c in to]
+        lower_cells = [(c,) for c in to]
     lent = reader.lend() if len(of) == 1 and not (reader.replicates or reader.choices) else None
     made: list[Clause] = []
     for bound, sign, word in ((check.at_least, 1.0, "at least"), (check.at_most, -1.0, "at most")):
@@ -158,8 +161,9 @@ def _ratios(check: Ratio, of: list[Cell], to: list[Cell], reader: Reader) -> lis
                 factor=True,
                 lender=lent if check.to_statistic != "mean" or len(to) == 1 else None,
                 share=reader.share(*of, *to),
+                cells=reader.behind(*of, *those),
             )
-            for label, under_it, under in zip(labels, lowers, unders, strict=True)
+            for label, under_it, under, those in zip(labels, lowers, unders, lower_cells, strict=True)
         ]
         any_of = (check.to_statistic, word) in (("lowest", "at least"), ("highest", "at most"))
         made += [tuple(several)] if any_of else [(one,) for one in several]
@@ -222,6 +226,7 @@ def spread(check: Spread, cells: list[Cell], reader: Reader) -> Setup:
             numbers=f"{times(a.ratio)} against {times(b.ratio)}",
             factor=True,
             share=level_share(min(a.seeds, b.seeds)),
+            cells=(*a.cells, *b.cells),
         )
         clauses.append((one,))
     return Setup(clauses, [*these, *than])
@@ -229,13 +234,18 @@ def spread(check: Spread, cells: list[Cell], reader: Reader) -> Setup:
 
 @dataclass(frozen=True)
 class _Grid:
-    """cell: one of it, for its settings. contrast: seed -> logarithm of highest over lowest. ratio: of the means.
+    """contrast: seed -> logarithm of highest over lowest. ratio: of the means.
     seeds: how many there were to choose and to judge by."""
 
-    cell: Cell
+    cells: tuple[Cell, ...]
     contrast: dict[Any, float]
     ratio: float
     seeds: int
+
+    @property
+    def cell(self) -> Cell:
+        """One of it, for the settings that all share."""
+        return self.cells[0]
 
 
 def _grids(side: list[Cell], check: Spread, reader: Reader) -> list[_Grid]:
@@ -256,7 +266,7 @@ def _grids(side: list[Cell], check: Spread, reader: Reader) -> list[_Grid]:
         lost = reader.worst is not None and any(c.in_state(*LOST) for c in group)
         means = [reader.mean(c) for c in group]
         whole = math.inf if lost else max(means) / min(means)
-        grids.append(_Grid(group[0], _contrasts(logs, seeds), whole, len(seeds)))
+        grids.append(_Grid(tuple(group), _contrasts(logs, seeds), whole, len(seeds)))
     return grids
 
 

@@ -33,7 +33,7 @@ class Comparison:
     and then the scale is logarithmic. label: the statement in words. numbers: the two sides, in the metric's own unit.
     unit: of what is shown, "" for factors and pure numbers. lender: of variance, where a family lends it. given, said:
     the difference and what is shown of it, where another test than t decides. share: of the level that it is held to,
-    below 1 where what it compares was chosen on seeds that it is judged on too (`turns`).
+    below 1 where what it compares was chosen on seeds that it is judged on too (`turns`). cells: whose values they are.
     """
 
     label: str
@@ -47,6 +47,7 @@ class Comparison:
     given: Difference | None = None
     said: str = ""
     share: float = 1.0
+    cells: tuple[Cell, ...] = ()
 
 
 def turns(seeds: Sequence[Any]) -> list[tuple[list[Any], list[Any]]]:
@@ -167,6 +168,10 @@ class Reader:
         """The share of the level for a comparison of these cells: less than 1 where one was chosen on shared seeds."""
         chosen = [c for c in cells if id(c) in self.choices]
         return min((level_share(len(c.trials)) for c in chosen), default=1.0)
+
+    def behind(self, *cells: Cell) -> tuple[Cell, ...]:
+        """The cells that a comparison of these rests on: of a chosen one, all that it was chosen from."""
+        return tuple(c for one in cells for c in (self.choices[id(one)].grid if id(one) in self.choices else (one,)))
 
     def mean(self, cell: Cell) -> float:
         return views.mean(self.plain(cell).values())

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from retable.bench.judging import stats, views
+from retable.bench.judging import looks, stats, views
 from retable.bench.judging.checks import prepare
 from retable.bench.judging.forms import published_ratio
+from retable.bench.judging.looks import FIRST, Look
 from retable.bench.judging.preconditions import Condition, hold
 from retable.bench.judging.sides import CannotJudge, Clause, Comparison
 from retable.bench.judging.stats import Difference, Outcome, difference
@@ -112,11 +113,8 @@ def judge_all(results: Results) -> list[Verdict]:
     return [judge(book, name, claim) for name, claim in book.suite.claims.items()]
 
 
-def judge(book: Book, name: str, claim: Claim, *, alpha: float = stats.ALPHA) -> Verdict:
-    """The verdict on one claim. alpha: the one-sided level of this look at it (`judging.looks`).
-
-    Raises `ReportError` where the claim names an unknown setting.
-    """
+def judge(book: Book, name: str, claim: Claim) -> Verdict:
+    """The verdict on one claim, at the level of this look at it. Raises `ReportError` for an unknown setting."""
     reason = book.not_here(claim)
     if reason:
         return Verdict(name, claim, "not run", f"not at scale {book.scale}: {reason}")
@@ -136,29 +134,37 @@ def judge(book: Book, name: str, claim: Claim, *, alpha: float = stats.ALPHA) ->
     busy = not_alone(book, claim.check.metric, setup.used)
     if busy:
         return Verdict(name, claim, "not judgeable here", busy, conditions=conditions)
-    judged = weigh(setup.clauses, alpha)
+    seeds = [n for one in setup.comparisons if not claim.replicates and (n := _seeds(one))]
+    this = looks.look(book.results.looks.get(name, ()), max(seeds, default=0))
+    judged = weigh(setup.clauses, this)
     first = judged[0]
-    basis = _basis(judged, len(setup.clauses), claim, views.how_lost(setup.used), _published(book, claim))
+    basis = _basis(judged, len(setup.clauses), claim, views.how_lost(setup.used), _published(book, claim), this)
     same = isinstance(claim.check, Same) and first.outcome == "reproduced"
     word = "the same" if same else first.outcome
     return Verdict(name, claim, word, basis, judged, first.difference.n, _notes(seen, setup.used), conditions)
 
 
-def weigh(clauses: Sequence[Clause], alpha: float = stats.ALPHA) -> tuple[Judged, ...]:
+def _seeds(one: Comparison) -> int:
+    """How many seeds a comparison rests on; 0 where it has none of its own."""
+    return one.given.n if one.given else min(len(one.left), len(one.right))
+
+
+def weigh(clauses: Sequence[Clause], look: Look = FIRST) -> tuple[Judged, ...]:
     """Every comparison judged, the deciding one first: the best of each clause's alternatives, the worst of these."""
     best = []
     rest: list[Judged] = []
     for clause in clauses:
-        judged = sorted((_judged(one, alpha, len(clause), len(clauses)) for one in clause), key=_rank)
+        judged = sorted((_judged(one, look, len(clause), len(clauses)) for one in clause), key=_rank)
         best.append(judged[-1])
         rest += judged[:-1]
     return (*sorted(best, key=_rank), *rest)
 
 
-def _judged(one: Comparison, alpha: float, alternatives: int, clauses: int) -> Judged:
+def _judged(one: Comparison, look: Look, alternatives: int, clauses: int) -> Judged:
     """alternatives: of its clause, of which one is enough to hold; clauses: of which one is enough to fail."""
-    alpha *= one.share
-    d = one.given or difference(one.left, one.right, log=one.factor, lender=one.lender)
+    lender = one.lender if look.planned else None
+    d = look.weighed(one.given or difference(one.left, one.right, log=one.factor, lender=lender))
+    alpha = look.alpha(d.n) * one.share
     found = stats.outcome(d, holds=alpha / alternatives, fails=alpha / clauses)
     among = clauses if found == "contradicted" or (found == "within noise" and d.below <= alpha) else alternatives
     return Judged(one, d, found, 1 - 2 * alpha / among, among)
@@ -207,6 +213,8 @@ def _sentence(words: str) -> str:
 def _interval(comparison: Comparison, d: Difference, level: float) -> str:
     if comparison.said:
         return comparison.said
+    if d.settled is not None and d.has_interval:
+        level = stats.CONFIDENCE
     say = times if comparison.factor else short
     middle, unit = say(comparison.shown(d.mean)), f" {comparison.unit}" if comparison.unit else ""
     if not d.has_interval:
@@ -217,7 +225,7 @@ def _interval(comparison: Comparison, d: Difference, level: float) -> str:
     return f"{middle} [{say(low)}, {say(high)}]{unit}"
 
 
-def _basis(judged: Sequence[Judged], clauses: int, claim: Claim, lost: str, published: str) -> str:
+def _basis(judged: Sequence[Judged], clauses: int, claim: Claim, lost: str, published: str, look: Look) -> str:
     """`3 paired seeds, t 95 %; 13 of 15 comparisons hold; worst: rmsprop below adagrad: ×0.91 [×0.84, ×0.99]`.
 
     lost: how seeds without a difference ended. published: the paper's own ratio.
@@ -226,7 +234,8 @@ def _basis(judged: Sequence[Judged], clauses: int, claim: Claim, lost: str, publ
     held = sum(j.outcome in ("reproduced", "direction only") for j in judged[:clauses])
     many = "" if clauses == 1 else f"{held} of {clauses} comparisons hold; worst: "
     shown = f": {worst.shown}" if worst.comparison.said or math.isfinite(worst.difference.mean) else ""
-    text = f"{_how(worst, claim, lost)}; {many}{worst.comparison.label}{shown}"
+    which = f"{look.words}: " if look.words else ""
+    text = f"{which}{_how(worst, claim, lost)}; {many}{worst.comparison.label}{shown}"
     return text + (f" (published {published})" if published else "")
 
 
@@ -250,6 +259,9 @@ def _how(j: Judged, claim: Claim, lost: str) -> str:
         if d.size < stats.TIE:
             return f"{many}, difference under the {stats.TIE * 100:g} % that so few can tell"
         return f"{many}, some {lost}: no direction"
+    if d.settled is not None and d.has_interval:
+        evidence = 1 / (d.below if d.mean < 0 else d.above)
+        return f"{many}, e-value {evidence:.3g} of {looks.EVIDENCE * j.among:.3g} needed"
     if d.settled is not None:
         if d.same_sign and min(d.settled) < 1:
             return f"{d.n} {unit}: one side {lost} in all, the other in none"

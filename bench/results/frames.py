@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from retable.bench.store import reading, status
+from retable.bench.store import looks, reading, status
 from retable.bench.store.places import Stores
 from retable.bench.suite import plan, yaml12
 from retable.bench.suite.loader import SuiteFile
@@ -31,6 +31,7 @@ class Results:
     facts: run_id -> the system facts of that run (tags such as git commit, device, torch, threads, host).
     curves(run_ids, metric): a frame run_id, step, value, in order of step.
     artifact(run_id, path): local path of an artifact; raises FileNotFoundError.
+    looks: claim -> the numbers of seeds at which it was judged before.
     """
 
     suite: Suite
@@ -39,6 +40,7 @@ class Results:
     facts: dict[str, dict[str, str]]
     curves: Callable[[Sequence[str], str], pd.DataFrame]
     artifact: Callable[[str, str], Path]
+    looks: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def load(
@@ -51,7 +53,10 @@ def load(
 ) -> Results:
     """What the runs of a suite at a scale measured, every declared trial in its row."""
     planned = plan.trials(file.suite, scale, overrides=overrides, seeds=seeds)
-    statuses = status.of(planned, stores, status.code_digests(file.suite))
+    seen = looks.read(file.suite, scale, stores.tracking)
+    added = _added(file, scale, planned, seen, overrides)
+    statuses = status.of([*planned, *added], stores, status.code_digests(file.suite))
+    planned += [trial for trial in added if statuses[trial.id].done]
     run_of = {t.id: s.run for t, s in ((t, statuses[t.id]) for t in planned) if s.run is not None}
     by_id = {run.id: run for run in run_of.values()}
     measured = reading.metrics(stores.tracking, list(by_id)) if by_id else {}
@@ -71,7 +76,23 @@ def load(
         return artifacts.artifact(stores.tracking, by_id[run_id], path, stores.folder / "fetched")
 
     facts = {run.id: _facts(run.tags) for run in by_id.values()}
-    return Results(file.suite, scale, pd.DataFrame(rows), facts, curves, artifact)
+    return Results(file.suite, scale, pd.DataFrame(rows), facts, curves, artifact, seen)
+
+
+def _added(
+    file: SuiteFile,
+    scale: str,
+    planned: Sequence[plan.Trial],
+    seen: Mapping[str, Sequence[int]],
+    overrides: Mapping[str, Any] | None,
+) -> list[plan.Trial]:
+    """The trials of seeds that the suite does not ask for and that some look at a claim has added."""
+    most = max((n for counts in seen.values() for n in counts), default=0)
+    if not most:
+        return []
+    have = {t.id for t in planned}
+    every = plan.trials(file.suite, scale, overrides=overrides, seeds=most)
+    return [trial for trial in every if trial.id not in have]
 
 
 def _row(

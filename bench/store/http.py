@@ -51,6 +51,17 @@ def attempted(uri: str, experiments: Sequence[str]) -> set[str]:
     return {run.tags["retable.trial"] for run in found if "retable.trial" in run.tags}
 
 
+def tags(uri: str, experiments: Sequence[str], beginning: str) -> dict[str, dict[str, str]]:
+    """`reading.tags`."""
+    api, result = connect(uri), {}
+    with explained(uri):
+        for name in experiments:
+            found = patiently(uri, lambda name=name: api.get_experiment_by_name(name))  # type: ignore[misc]
+            if found is not None and found.lifecycle_stage == "active":
+                result[name] = {key: value for key, value in found.tags.items() if key.startswith(beginning)}
+    return result
+
+
 def starting_with(uri: str, run_id: str) -> list[Run]:
     """`reading.starting_with`; a server knows whole ids alone."""
     try:

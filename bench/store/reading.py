@@ -49,6 +49,12 @@ def experiments(uri: str) -> dict[str, Group]:
     return sql.experiments(uri) if exists(uri) else {}
 
 
+def tags(uri: str, experiments: Sequence[str], beginning: str) -> dict[str, dict[str, str]]:
+    """Name of each of these experiments that is there -> those of its own tags whose key begins so."""
+    found: dict[str, dict[str, str]] = _reader(uri).tags(uri, experiments, beginning) if exists(uri) else {}
+    return found
+
+
 def starting_with(uri: str, beginning: str) -> list[Run]:
     """The runs whose id begins so, of any experiment; a tracking server is asked for the whole id."""
     found: list[Run] = _reader(uri).starting_with(uri, beginning) if exists(uri) else []

@@ -65,6 +65,20 @@ def experiments(uri: str) -> dict[str, Group]:
     return {str(name): Group(str(number), seeds, first or 0) for name, number, seeds, first in rows}
 
 
+def tags(uri: str, experiments: Sequence[str], beginning: str) -> dict[str, dict[str, str]]:
+    """`reading.tags`."""
+    sql = (
+        "SELECT e.name, t.key, t.value FROM experiments e LEFT JOIN experiment_tags t "
+        "ON t.experiment_id = e.experiment_id AND substr(t.key, 1, :length) = :beginning "
+        "WHERE e.lifecycle_stage = 'active' AND e.name IN :names"
+    )
+    found: dict[str, dict[str, str]] = {}
+    values = {"names": list(experiments), "beginning": beginning, "length": len(beginning)}
+    for name, key, value in _query(uri, sql, values):
+        found.setdefault(str(name), {}).update({str(key): str(value)} if key is not None else {})
+    return found
+
+
 def starting_with(uri: str, beginning: str) -> list[Run]:
     """`reading.starting_with`."""
     return _runs(uri, "substr(r.run_uuid, 1, :length) = :beginning", {"beginning": beginning, "length": len(beginning)})

@@ -7,7 +7,7 @@ import json
 import operator
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -244,14 +244,19 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def select(
-    found: Sequence[Trial], where: str = "", only: Sequence[str] = (), suite: Suite | None = None
+    found: Sequence[Trial],
+    where: str = "",
+    only: Sequence[str] = (),
+    suite: Suite | None = None,
+    ids: Collection[str] | None = None,
 ) -> list[Trial]:
     """The trials that `--where` and `--only` leave, with the trials they start from.
 
     where: conditions that must all hold, as `optimizer=adam*|sgd,lr<=0.01,seed=0`.
-    only: experiments, tables, figures or claims of the suite. Raises `PlanError`.
+    only: experiments, tables, figures or claims of the suite. ids: of trials; None is all of them.
+    Raises `PlanError`.
     """
-    chosen = list(found)
+    chosen = [t for t in found if ids is None or t.id in ids]
     if only:
         assert suite is not None
         wanted = {t.id for word in only for t in _only(found, word, suite)}
