@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from retable.bench.run import training
-from retable.bench.store import artifacts, digests
+from retable.bench.store import artifacts, digests, reading
 from retable.bench.store.digests import Damaged
 from retable.bench.store.records import Run
 from retable.bench.task import State
@@ -19,7 +19,7 @@ def state(uri: str, run: Run, folder: Path) -> State:
     try:
         data = artifacts.artifact(uri, run, NAME, folder).read_bytes()
     except FileNotFoundError:
-        if digests.TAG in run.tags or artifacts.local(uri, run.artifact_uri) is None:
+        if digests.TAG in run.tags or reading.local(uri, run.artifact_uri) is None:
             raise
         raise Damaged(run, NAME, digests.GONE) from None
     try:

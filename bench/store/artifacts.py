@@ -9,7 +9,6 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 import requests
 
@@ -23,7 +22,7 @@ from retable.bench.store.records import Run
 
 def store(uri: str, run_id: str, artifact_uri: str, content: Mapping[str, bytes]) -> None:
     """Store files by path inside the run; on this machine each is whole and on the disk, or the former one stays."""
-    here = local(uri, artifact_uri)
+    here = reading.local(uri, artifact_uri)
     if here is not None:
         for path, data in content.items():
             files.write(here / path, data)
@@ -57,19 +56,9 @@ def written(uri: str, run: Run, folder: Path) -> dict[str, str]:
     return digests.parse(run, _checked(uri, run, digests.LIST, folder, run.tags[digests.TAG]).read_bytes())
 
 
-def local(uri: str, artifact_uri: str) -> Path | None:
-    """The folder of a run's artifacts, where the store is a database and they lie on this machine."""
-    if not reading.is_sql(uri):
-        return None
-    parsed = urlparse(artifact_uri)
-    if parsed.scheme == "":
-        return Path(artifact_uri)
-    return Path(unquote(parsed.path)) if parsed.scheme == "file" else None
-
-
 def _checked(uri: str, run: Run, path: str, folder: Path, wanted: str | None) -> Path:
     """An artifact whose digest is the wanted one, if any is wanted."""
-    here = local(uri, run.artifact_uri) is not None
+    here = reading.local(uri, run.artifact_uri) is not None
     try:
         found = _found(uri, run, path, folder)
         if wanted is not None and digests.of(found.read_bytes()) != wanted and not here:
@@ -88,7 +77,7 @@ def _found(uri: str, run: Run, path: str, folder: Path) -> Path:
     parts = Path(path).parts
     if not parts or ".." in parts or Path(path).is_absolute() or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", run.id):
         raise FileNotFoundError(f"'{path}' of run '{run.id}' is no artifact path")
-    here = local(uri, run.artifact_uri)
+    here = reading.local(uri, run.artifact_uri)
     if here is not None:
         file = here.joinpath(*parts)
         if not file.is_file():

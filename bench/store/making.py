@@ -41,18 +41,19 @@ def _build_sqlite(uri: str) -> None:
     scratch.replace(path)
 
 
-def _location(folder: Path) -> str:
+def location(folder: Path) -> str:
     """A folder as MLflow is told it: as a path, or as a URL where MLflow would read the path as one."""
+    folder = folder.resolve()
     return folder.as_uri() if set("%?#") & set(str(folder)) else str(folder)
 
 
 def _experiment(stores: Stores, name: str, about: str) -> str:
     api = connect(stores.tracking)
     found = api.get_experiment_by_name(name)
-    location = None if stores.artifacts is None else _location((stores.artifacts / name).resolve())
+    place = None if stores.artifacts is None else location(stores.artifacts / name)
     if found is None:
         try:
-            identifier: str = api.create_experiment(name, artifact_location=location)
+            identifier: str = api.create_experiment(name, artifact_location=place)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -61,8 +62,8 @@ def _experiment(stores: Stores, name: str, about: str) -> str:
         # Its pages open on charts of training runs, not on those for prompts and traces.
         api.set_experiment_tag(identifier, "mlflow.experimentKind", "custom_model_development")
         return identifier
-    if location and stores.tracking.startswith("sqlite:") and found.artifact_location != location:
-        sql.move_artifacts(stores.tracking, found.experiment_id, name, found.artifact_location, location)
+    if place and stores.tracking.startswith("sqlite:") and found.artifact_location != place:
+        sql.move_artifacts(stores.tracking, found.experiment_id, name, found.artifact_location, place)
     if found.lifecycle_stage != "active":
         api.restore_experiment(found.experiment_id)
     if found.tags.get("mlflow.note.content") != about:

@@ -73,6 +73,16 @@ class Left:
                 break
         return found
 
+    def head(self) -> tuple[str, str] | None:
+        """The tracking store's URI and the owner, from the first line; None where that is damaged."""
+        with self.path.open(encoding="utf-8", errors="replace") as file:
+            line = file.readline()
+        try:
+            told = json.loads(line)
+            return str(told["tracking"]), str(told["owner"])
+        except (ValueError, TypeError, KeyError):
+            return None
+
     def close(self) -> None:
         self.path.unlink(missing_ok=True)
 
@@ -83,19 +93,31 @@ class Left:
 
 
 def left(stores: Stores, dead: Callable[[str], bool]) -> Iterator[Left]:
-    """The files of dead owners that are for this tracking store."""
-    folder = stores.folder / "outbox"
-    for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
-        with path.open(encoding="utf-8", errors="replace") as file:
-            line = file.readline()
-        if not line.endswith("\n"):
-            continue  # killed, or about to write: nothing has been measured yet
-        found = Left(path, path.stem)
-        try:
-            head = json.loads(line)
-            tracking, owner = str(head["tracking"]), str(head["owner"])
-        except (ValueError, TypeError, KeyError):
+    """The files of dead owners that are for this tracking store. A damaged one is set aside."""
+    for found in _files(stores, "*.jsonl"):
+        with found.path.open(encoding="utf-8", errors="replace") as file:
+            if not file.readline().endswith("\n"):
+                continue  # killed, or about to write: nothing has been measured yet
+        head = found.head()
+        if head is None:
             found.set_aside("its first line is damaged")
-            continue
-        if address(tracking) == address(stores.tracking) and dead(owner) and _RUN.fullmatch(path.stem):
+        elif address(head[0]) == address(stores.tracking) and dead(head[1]) and _RUN.fullmatch(found.run_id):
             yield found
+
+
+def unsent(stores: Stores, dead: Callable[[str], bool]) -> list[Left]:
+    """What `left` would give or set aside, and has points. Nothing is touched."""
+    found = [(f, f.head()) for f in _files(stores, "*.jsonl") if f.path.read_bytes().count(b"\n") > 1]
+    ours = address(stores.tracking)
+    return [f for f, head in found if head is None or (address(head[0]) == ours and dead(head[1]))]
+
+
+def aside(stores: Stores) -> list[Left]:
+    """What was set aside of this tracking store's."""
+    found = [(f, f.head()) for f in _files(stores, "*.aside")]
+    return [f for f, head in found if head is not None and address(head[0]) == address(stores.tracking)]
+
+
+def _files(stores: Stores, pattern: str) -> list[Left]:
+    folder = stores.folder / "outbox"
+    return [Left(path, path.stem) for path in sorted(folder.glob(pattern))] if folder.is_dir() else []

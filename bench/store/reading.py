@@ -7,7 +7,9 @@ slower and needs no access to the database. Every function takes the tracking UR
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
+from urllib.parse import unquote, urlparse
 
 from retable.bench.store import sql
 from retable.bench.store.records import Group, Run
@@ -21,6 +23,16 @@ def is_sql(uri: str) -> bool:
 def exists(uri: str) -> bool:
     """Whether the store can hold anything yet: an SQLite file may not have been made, a database's tables neither."""
     return not is_sql(uri) or sql.exists(uri)
+
+
+def local(uri: str, artifact_uri: str) -> Path | None:
+    """The folder of a run's artifacts, where the store is a database and they lie on this machine."""
+    if not is_sql(uri):
+        return None
+    parsed = urlparse(artifact_uri)
+    if parsed.scheme == "":
+        return Path(artifact_uri)
+    return Path(unquote(parsed.path)) if parsed.scheme == "file" else None
 
 
 def _reader(uri: str) -> ModuleType:

@@ -7,6 +7,7 @@ MLflow's tables is here, and a test holds it against a store that MLflow made. `
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,38 @@ def _runs(uri: str, condition: str, values: dict[str, Any]) -> list[Run]:
         ):
             found[run_id].tags[same(key, key)] = same(value or "", value or "")
     return list(found.values())
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run of any experiment, deleted ones included. trial: its trial's id, empty for a run that is not ours."""
+
+    id: str
+    trial: str
+    status: str
+    active: bool
+    artifact_uri: str
+
+
+def every(uri: str) -> list[Row]:
+    """All runs of the store."""
+    rows = _query(
+        uri,
+        "SELECT r.run_uuid, t.value, r.status, r.lifecycle_stage, e.name, r.artifact_uri FROM runs r "
+        "JOIN experiments e ON e.experiment_id = r.experiment_id "
+        "LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = 'retable.trial'",
+        {},
+    )
+    return [
+        Row(run_id, trial or "", status, stage == "active", _artifacts(uri, run_id, name, place or ""))
+        for run_id, trial, status, stage, name, place in rows
+    ]
+
+
+def locations(uri: str) -> dict[str, tuple[str, str]]:
+    """Experiment's name -> its id and where the database says that its artifacts are."""
+    rows = _query(uri, "SELECT name, experiment_id, artifact_location FROM experiments", {})
+    return {str(name): (str(number), str(place or "")) for name, number, place in rows}
 
 
 def _artifacts(uri: str, run_id: str, experiment: str, recorded: str) -> str:
