@@ -98,9 +98,10 @@ def _exact(value: float) -> Decimal:
 
 
 def half_unit(value: float) -> Decimal:
-    """Half a unit in the last printed place: 0.005 of 53.26, 0.5 of 53."""
+    """Half a unit in the last printed place: 0.005 of 53.26, 0.5 of 50; from 10⁵ on, where zeros at the end stand for
+    a power of ten, 50 of 4.2293·10⁶."""
     exponent = int(_exact(value).normalize().as_tuple().exponent)
-    return Decimal(5).scaleb(min(0, exponent) - 1)
+    return Decimal(5).scaleb((exponent if abs(value) >= 1e5 else min(0, exponent)) - 1)
 
 
 def _text(value: float) -> str:

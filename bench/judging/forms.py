@@ -87,7 +87,7 @@ def value(check: Value, cells: list[Cell], reader: Reader, suite: Suite) -> Setu
     name = views.describe(side[0], naming(check.of)) or "ours"
     if not all(map(math.isfinite, values)):
         raise CannotJudge(f"{name} {views.how_lost(side)}")
-    middle, half = views.mean(values), float(half_unit(stated))
+    middle, half = views.mean(values), min(float(half_unit(stated)), check.within * abs(stated))
     printed = min(max(middle, stated - half), stated + half)  # of what the printed digits allow, the nearest to ours
     spare = check.within - abs(printed - middle) / abs(middle) if middle else -math.inf
     said = f"{short(middle, 4)} here, {short(stated, 4)} published"
@@ -96,7 +96,7 @@ def value(check: Value, cells: list[Cell], reader: Reader, suite: Suite) -> Setu
         low, high = stats.prediction(values)
         said = f"{said}; one more run of ours lies within [{short(low, 4)}, {short(high, 4)}]"
         narrow = high - middle <= check.within * abs(middle) and middle - low <= check.within * abs(middle)
-        inside, sign = low <= printed <= high, 0
+        inside, sign = low <= printed <= high or abs(printed - middle) <= stats.ROUNDING * abs(middle), 0
         settled = (0.0, 1.0) if inside and narrow else (1.0, 1.0 if inside else _outside(values, printed))
     given = Difference(spare, math.inf, 0, len(values), True, abs(spare), sign, None, settled)
     one = Comparison(
