@@ -19,8 +19,8 @@ def not_alone(book: Book, metric: str, used: Sequence[Cell]) -> str:
     if not busy:
         return ""
     return (
-        f"{len(busy)} of the {counted(len(trials), 'trial')} were timed while others ran; a time is judged only of "
-        "trials that ran alone (declare the experiment `alone`)"
+        f"{len(busy)} of {counted(len(trials), 'trial')} ran beside others; a time is judged only of trials that ran "
+        "alone (`bench run --workers 1`)"
     )
 
 

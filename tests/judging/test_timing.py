@@ -43,14 +43,13 @@ def test_trials_one_after_the_other_had_the_machine_to_themselves() -> None:
 def test_whatever_ran_meanwhile_spoils_a_time(other: tuple[float, float]) -> None:
     said = busy(ran("adam", (0, 1)), *ran("bystander", other))
     assert said == (
-        "1 of the 1 trial were timed while others ran; a time is judged only of trials that ran alone (declare the "
-        "experiment `alone`)"
+        "1 of 1 trial ran beside others; a time is judged only of trials that ran alone (`bench run --workers 1`)"
     )
 
 
 def test_two_of_one_claim_spoil_each_other_and_are_counted_once() -> None:
     used = [*ran("adam", (0, 2), (5, 6)), *ran("rprop", (1, 3))]
-    assert busy([*used, *used[:1]]).startswith("2 of the 3 trials were timed")
+    assert busy([*used, *used[:1]]).startswith("2 of 3 trials ran beside others")
 
 
 def test_a_trial_that_still_runs_is_one_that_others_are_timed_beside() -> None:
@@ -76,4 +75,4 @@ def test_a_claim_on_time_is_not_judgeable_beside_others() -> None:
     assert judge(book(alone), "c", claim).word == "within noise"
     found = judge(book([*alone, *ran("bystander", (0.5, 0.7))]), "c", claim)
     assert (found.word, found.judged) == ("not judgeable here", ())
-    assert found.basis.startswith("1 of the 6 trials were timed while others ran")
+    assert found.basis.startswith("1 of 6 trials ran beside others")
