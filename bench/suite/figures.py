@@ -18,6 +18,9 @@ class Panel(Closed):
     x_label: str = ""
     log: bool = Field(default=False, description="logarithmic value axis; values at or below 0 are left out")
     limits: tuple[float, float] | None = Field(default=None, description="of the value axis; none: what fits")
+    published: dict[str, list[tuple[float, float]]] = Field(
+        default={}, description="value of `rows` ('' where there are none) -> the paper's points, [x, y] each"
+    )
 
 
 class Figure(View):

@@ -133,6 +133,7 @@ SPECTRA = {
     "dynamics/trace": Metric("sum of F's eigenvalues", None),
     "dynamics/alignment": Metric("cos(v, W_p v) over F's eigenvectors v, weighted by their eigenvalues", "higher"),
     "dynamics/alignment_live": Metric("mean |cos(v, W_p v)| over F's eigenvectors that are not nearly dead", "higher"),
+    "dynamics/alignment_least": Metric("the least |cos(v, W_p v)| among those", "higher"),
     "dynamics/alignment_top16": Metric("mean of cos(v, W_p v) over F's 16 leading eigenvectors", "higher"),
     "dynamics/asymmetry": Metric("sum |W_p - W_p'| / sum |W_p|; sqrt(2) for independent entries", "lower"),
     "dynamics/asymmetry_l2": Metric("the same in Frobenius norms", "lower"),

@@ -14,6 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+TOLD = {
+    "rank": "effective_rank",
+    "top_share": "top_share",
+    "alignment_top16": "alignment_top16",
+    "asymmetry_after": "asymmetry",
+}
+"""Array -> the number of a spectrum that it holds of every snapshot."""
+
 SERIES = ("eig_f", "eig_w", "alignment")
 
 ALIVE = 1e-2
@@ -102,17 +110,26 @@ def effective_rank(eigenvalues: np.ndarray) -> float:
     return math.exp(-float((share[share > 0] * np.log(share[share > 0])).sum()))
 
 
+def alive(s: Spectrum) -> np.ndarray:
+    """Which modes of F are not nearly dead, bool [d]; all of them where F is nothing."""
+    positive = np.clip(s.eig_f, 0, None)
+    found: np.ndarray = positive >= DEAD * positive[0]
+    return found
+
+
 def summary(s: Spectrum) -> dict[str, float]:
     """The numbers of a spectrum that a run's curves and claims use."""
     positive = np.clip(s.eig_f, 0, None)
     total = float(positive.sum())
+    # Parallel is parallel, whichever way: W_p turns some modes around, in the authors' series the leading one too.
+    parallel = np.abs(s.alignment[alive(s)])
     return {
         "dynamics/effective_rank": effective_rank(s.eig_f),
         "dynamics/top_share": float(positive[0]) / total if total > 0 else 1.0,
         "dynamics/trace": total,
         "dynamics/alignment": float((positive * s.alignment).sum()) / total if total > 0 else 0.0,
-        # Parallel is parallel, whichever way: W_p turns some modes around, in the authors' series the leading one too.
-        "dynamics/alignment_live": float(np.abs(s.alignment[positive >= DEAD * positive[0]]).mean()),
+        "dynamics/alignment_live": float(parallel.mean()),
+        "dynamics/alignment_least": float(parallel.min()),
         "dynamics/alignment_top16": float(s.alignment[:16].mean()),
         "dynamics/asymmetry": s.asymmetry,
         "dynamics/asymmetry_l2": s.asymmetry_l2,
@@ -153,10 +170,20 @@ class Log:
     def arrays(self) -> dict[str, np.ndarray]:
         """epoch [n]; eig_f, eig_w, alignment [n, d] at their ends; asymmetry, asymmetry_l2 [n + 1] with epochs_done
         [n + 1], which begin before the training; before_eig_f, before_eig_w, before_alignment [d].
+
+        Of them: alignment_alive [n, d], nan where a mode of F is nearly dead; passed [n], the share of the way from
+        the first snapshot to the last one, and there the numbers that the authors' series are told by: rank,
+        top_share, alignment_top16 and asymmetry_after.
         """
         d = len(self.before.eig_f)
         everything = [self.before, *self.spectra]
+        told = [summary(s) for s in self.spectra]
+        epochs = np.array(self.epochs, np.float64)
+        shown = [np.where(alive(s), s.alignment, np.nan) for s in self.spectra]
         return {
+            "passed": (epochs - epochs[:1]) / max(1.0, float(np.ptp(epochs)) if len(epochs) else 0.0),
+            "alignment_alive": np.array(shown).reshape(-1, d),
+            **{name: np.array([one[f"dynamics/{metric}"] for one in told]) for name, metric in TOLD.items()},
             "epoch": np.array(self.epochs, np.float64),
             **{name: np.array([getattr(s, name) for s in self.spectra]).reshape(-1, d) for name in SERIES},
             "epochs_done": np.array([0, *(e + 1 for e in self.epochs)], np.float64),

@@ -7,6 +7,7 @@ units, d outputs.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal
 
 import torch
@@ -28,10 +29,16 @@ def normalise(x: Tensor, how: Literal["dataset", "image"]) -> Tensor:
     latter hides the mean colour, by which alone a patch of a photograph gives away where it comes from.
     """
     if how == "dataset":
-        mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (MEAN, STD))
+        mean, std = _channels(x.device)
         return (x - mean) / std
     centred = x - x.mean(dim=(2, 3), keepdim=True)
     return centred / (centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + SOFTENING)
+
+
+@cache
+def _channels(device: torch.device) -> tuple[Tensor, Tensor]:
+    """MEAN and STD there, [3, 1, 1]: copied once, so that no step waits for the host."""
+    return torch.tensor(MEAN, device=device)[:, None, None], torch.tensor(STD, device=device)[:, None, None]
 
 
 def conv3x3(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:

@@ -78,7 +78,7 @@ class Reference:
         return first, second
 
     def update(self, views: tuple[Tensor, Tensor]) -> float:
-        x1, x2 = ((v - self.task.mean) / self.task.std for v in views)
+        x1, x2 = (network.normalise(v, "dataset") for v in views)
         p1, p2 = (self.predictor(self.projector(self.encoder(x))) for x in (x1, x2))
         with torch.no_grad():
             t1, t2 = (self.target[1](self.target[0](x)) for x in (x1, x2))

@@ -69,6 +69,7 @@ def test_alignment_counts_modes_that_live_and_is_blind_to_their_sign() -> None:
         np.array([10, 5, 0.02, 0.009]), np.zeros(4), np.array([-1, 0.5, 0.3, 0.0]), asymmetry=0.0, asymmetry_l2=0.0
     )
     assert dynamics.summary(s)["dynamics/alignment_live"] == pytest.approx(0.6)
+    assert dynamics.summary(s)["dynamics/alignment_least"] == pytest.approx(0.3)
     assert dynamics.summary(s)["dynamics/alignment"] == pytest.approx((-10 + 2.5 + 0.006) / 15.029)
 
 
@@ -127,3 +128,15 @@ def test_the_log_survives_a_checkpoint() -> None:
     assert arrays["eig_f"].shape == (2, 3)
     assert arrays["epochs_done"].tolist() == [0, 1, 6]
     assert arrays["asymmetry"].shape == (3,)
+
+
+def test_the_log_tells_its_snapshots_as_the_authors_series_are_told() -> None:
+    log = dynamics.Log(dynamics.spectrum(torch.eye(3), torch.eye(3)))
+    assert log.arrays()["passed"].shape == (0,)
+    for epoch in (2, 7, 12):
+        log.add(epoch, dynamics.spectrum(torch.diag(torch.tensor([1.0, 0.5, 1e-5 * epoch])), torch.eye(3)))
+    arrays = log.arrays()
+    assert arrays["passed"].tolist() == [0, 0.5, 1]
+    assert arrays["rank"] == pytest.approx([dynamics.effective_rank(s.eig_f) for s in log.spectra])
+    assert arrays["asymmetry_after"].tolist() == [0, 0, 0]
+    assert np.isnan(arrays["alignment_alive"]).tolist() == [[False, False, True]] * 3, "a nearly dead mode is not shown"

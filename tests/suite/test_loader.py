@@ -178,7 +178,8 @@ RULES = [
         "figures.f.bye: unknown key 'bye' of kind 'arrays'; did you mean 'by'? known: arrays, artifact, by, from, "
         "kind, labels, not_at, note, rows, select, source, title, ...\n"
         "figures.f.arrays.0: 'y' is missing here\n"
-        "figures.f.arrays.0.yy: unknown key 'yy'; did you mean 'y'? known: limits, log, title, x, x_label, y",
+        "figures.f.arrays.0.yy: unknown key 'yy'; did you mean 'y'? "
+        "known: limits, log, published, title, x, x_label, y",
         "bye -> artifact: arrays/a.npz, by ~ yy -> y",
     ),
     Rule(
