@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from retable.bench.numbers import counted
 from retable.bench.results.frames import Results
 from retable.bench.store.status import LOST
 from retable.bench.suite.schema import Select, Suite, View, Where
-from retable.bench.suite.values import canonical, matches, text
+from retable.bench.suite.values import canonical, text
 from retable.bench.task import ENGINE_METRICS, did_you_mean, find_task
 
 COLUMNS = ("trial", "experiment", "task", "seed", "state", "stale", "reason", "run_id", "started", "ended", "seconds")
@@ -121,6 +121,48 @@ class Choice:
         return len(self.winner.trials) if self.winner else 0
 
 
+class _Index:
+    """Which trials have which value, so that a row of a table costs what it shows and not all trials once more."""
+
+    def __init__(self, trials: Sequence[Result]):
+        self._trials = trials
+        self._by_value: dict[str, dict[Hashable, set[int]]] = {}
+        self._found: dict[tuple[str, str], set[int]] = {}
+
+    def fitting(self, conditions: Sequence[tuple[str, Any]]) -> list[Result]:
+        """The trials whose settings match them all (`values.matches`), in order."""
+        smallest, *more = sorted((self._matching(name, wanted) for name, wanted in conditions), key=len)
+        return [self._trials[i] for i in sorted(smallest.intersection(*more))]
+
+    def _matching(self, name: str, wanted: Any) -> set[int]:
+        asked = (name, canonical(wanted))
+        if asked not in self._found:
+            several = [w for w in wanted if not _listed(w)] if _listed(wanted) else []
+            known = self._values(name)
+            self._found[asked] = set().union(*(known.get(_key(w), ()) for w in [wanted, *several]))
+        return self._found[asked]
+
+    def _values(self, name: str) -> dict[Hashable, set[int]]:
+        if name not in self._by_value:
+            found = self._by_value[name] = {}
+            for i, trial in enumerate(self._trials):
+                found.setdefault(_key(trial.get(name)), set()).add(i)
+        return self._by_value[name]
+
+
+def _listed(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _key(value: Any) -> Hashable:
+    """Equal for two values that are the same (`values.same`)."""
+    if _listed(value):
+        return tuple(map(_key, value))
+    if isinstance(value, Mapping):
+        return ("mapping", canonical(value))
+    return (isinstance(value, bool), value)
+
+
 @dataclass(frozen=True)
 class Book:
     """Results as trials, with what the suite says of them."""
@@ -155,15 +197,18 @@ class Book:
                 self.require(place, name)
         wanted = set(experiments)
         kept: dict[tuple[str, int], Result] = {}
-        for trial in self.trials:
+        conditions = [(name, value) for where in wheres for name, value in where.items()]
+        for trial in self._index.fitting(conditions) if conditions else self.trials:
             if trial.experiment not in wanted:
-                continue
-            if not all(matches(trial.get(name), value) for where in wheres for name, value in where.items()):
                 continue
             key = (trial.cell_key, trial.seed)
             if key not in kept or _merit(trial) > _merit(kept[key]):
                 kept[key] = trial  # a key keeps its first place
         return list(kept.values())
+
+    @cached_property
+    def _index(self) -> _Index:
+        return _Index(self.trials)
 
     def require(self, place: str, setting: str) -> None:
         """Raise `ReportError` unless some trial of the suite has the setting."""
@@ -239,7 +284,9 @@ def read(results: Results) -> Book:
 
 def _plain(value: Any) -> Any:
     """A cell of the frame: NaN, NaT and NA are None."""
-    return None if not isinstance(value, (list, tuple, dict)) and pd.isna(value) else value
+    if isinstance(value, (str, bool, int, list, tuple, dict)):
+        return value
+    return None if pd.isna(value) else value
 
 
 def cells(trials: Iterable[Result]) -> list[Cell]:

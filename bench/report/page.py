@@ -6,6 +6,7 @@ spells it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -257,7 +258,7 @@ def _facts(results: Results, trials: Sequence[Result]) -> list[Fact]:
 
 def _values(values: Sequence[str], runs: int) -> str:
     shown = {"true": "yes", "false": "no"}
-    count = {v: values.count(v) for v in sorted(set(values))}
+    count = dict(sorted(Counter(values).items()))
     if len(count) == 1 and len(values) == runs:
         return shown.get(values[0], values[0])
     if len(count) > 6:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from report_sample import hit, results, rows, sample_suite, suite_with
 from trials import book, trials
 
@@ -17,6 +19,7 @@ from retable.bench.judging import views
 from retable.bench.judging.views import Choice, ReportError, Result
 from retable.bench.results.frames import Results
 from retable.bench.suite.schema import Select, View
+from retable.bench.suite.values import matches
 
 INF = math.inf
 
@@ -511,3 +514,19 @@ def test_reasons_are_grouped_and_long_lists_cut() -> None:
     assert views.grouped([*six, ("x", "6"), ("x", "7")]) == ["x: 0; 1; 2; 3; 4; 5 and 2 more"]
     assert views.grouped(six, most=5) == ["x: 0; 1; 2; 3; 4 and 1 more"]
     assert views.grouped([]) == []
+
+
+# The index behind the filters
+
+VALUES = [None, True, False, 0, 1, 1.0, 2, 2.5, "1", "true", "adam", [1, 2], (1.0, 2), [True, 2], ["adam"], []]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(VALUES), st.sampled_from(VALUES)), max_size=12),
+    st.sampled_from([*VALUES, [1, "adam"], [[1, 2], 2.5], [None, False]]),
+    st.sampled_from([*VALUES, [1, "adam"], [[1, 2], 2.5], [None, False]]),
+)
+def test_a_filter_finds_what_a_look_at_every_trial_finds(pairs: list[tuple[Any, Any]], a: Any, b: Any) -> None:
+    every = [t for i, (x, y) in enumerate(pairs) for t in trials({i: 1.0}, a=x, b=y)]
+    found = book(every).pick("here", ["defaults"], {"a": a}, {"b": b})
+    assert found == [t for t in every if matches(t.get("a"), a) and matches(t.get("b"), b)]
