@@ -43,7 +43,13 @@ class Look:
         return SCHEDULE[max((seeds for seeds in SCHEDULE if seeds <= n), default=min(SCHEDULE))]
 
     def weighed(self, d: Difference) -> Difference:
-        """The difference as this look judges it: by its p-values, or by what an e-value is worth as one."""
+        """The difference as this look judges it: by its p-values, or by what an e-value is worth as one.
+
+        A p-value that is not of a t is worth an e-value of 1 / (2 √p) (V. Vovk, R. Wang, Ann. Statist. 49, 2021).
+        """
+        if not self.planned and d.settled is not None:
+            above, below = (min(1.0, 2 * math.sqrt(p)) for p in d.settled)
+            return replace(d, settled=(above, below))
         if self.planned or not d.has_interval or not d.error:
             return d
         t, n = d.mean / d.error, d.n

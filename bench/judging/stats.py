@@ -211,7 +211,7 @@ def outcome(d: Difference, *, holds: float = ALPHA, fails: float = ALPHA) -> Out
     worth the same. The same holds for more seeds of which some diverged: the sign must be the same in all of them.
     What rounding makes (`ROUNDING`) is within noise however many seeds show it.
     """
-    if d.mean == 0 or (d.size <= ROUNDING and d.settled is None):
+    if d.mean == 0 or d.size <= ROUNDING:
         return "within noise"
     if d.above <= holds:
         return "reproduced"
