@@ -34,10 +34,9 @@ def command(
     return code or (REGRESSED if any(not fault["repaired"] for fault in found) else FINE)
 
 
-def facts(
-    suite: str | Path, scale: str, repair: bool, tracking: str | None, storage: str | None
-) -> list[dict[str, Any]]:
+def facts(suite: str | Path, scale: str, repair: bool, tracking: str | None, queue: str | None) -> list[dict[str, Any]]:
     """What is wrong with a suite's stores, and whether it has been mended."""
+    from retable.bench.queue import storage
     from retable.bench.run import verifying
     from retable.bench.store import client, places
     from retable.bench.suite import loader
@@ -45,9 +44,9 @@ def facts(
 
     file = loader.load(suite)
     enter(file.project)
-    place = places.locate(file.project, tracking, storage)
+    place = places.locate(file.project, tracking, queue)
     found = []
-    with client.explained(place.tracking):
+    with client.explained(place.tracking), storage.explained(place.storage):
         for fault in verifying.look(file, place, scale):
             mended = repair and fault.repair is not None
             if mended and fault.repair is not None:

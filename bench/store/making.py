@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from retable.bench.store import locks, reading, sql
-from retable.bench.store.client import MlflowClient, MlflowException, connect, explained, patiently, settle
+from retable.bench.store import locks, patience, reading, sql
+from retable.bench.store.client import MlflowClient, MlflowException, connect, entities, explained, patiently, settle
 from retable.bench.store.places import Stores, sqlite_file, sqlite_url
 
 
@@ -52,6 +52,7 @@ def _experiment(stores: Stores, name: str, about: str) -> str:
     found = api.get_experiment_by_name(name)
     place = None if stores.artifacts is None else location(stores.artifacts / name)
     if found is None:
+        _say_if_renamed(api, name)
         try:
             identifier: str = api.create_experiment(name, artifact_location=place)
         except MlflowException as error:
@@ -65,7 +66,41 @@ def _experiment(stores: Stores, name: str, about: str) -> str:
     if place and stores.tracking.startswith("sqlite:") and found.artifact_location != place:
         sql.move_artifacts(stores.tracking, found.experiment_id, name, found.artifact_location, place)
     if found.lifecycle_stage != "active":
-        api.restore_experiment(found.experiment_id)
+        _restore(api, found.experiment_id, name)
     if found.tags.get("mlflow.note.content") != about:
         api.set_experiment_tag(found.experiment_id, "mlflow.note.content", about)
     return str(found.experiment_id)
+
+
+def _say_if_renamed(api: MlflowClient, name: str) -> None:
+    """Tell of an experiment of another name that holds this one's runs: they do not count under it."""
+    others = {e.experiment_id: e.name for e in api.search_experiments()}
+    found = api.search_runs(list(others), f"tags.`retable.optuna` LIKE '{name}@%'", max_results=1) if others else []
+    if found:
+        other = others[found[0].info.experiment_id]
+        patience.say(
+            f"runs of {name} stand in the MLflow experiment '{other}': was it renamed? They do not count there and are "
+            f"run again; named {name} once more, they do"
+        )
+
+
+def _restore(api: MlflowClient, number: str, name: str) -> None:
+    """Bring a deleted experiment back with the runs that went with it, and say so.
+
+    MLflow deletes all runs of an experiment with it, those too that somebody had deleted before. Where such a one's
+    trial was run again since, a later finished run of the same code tells: it stays deleted.
+    """
+    later: dict[tuple[str, str], str] = {}
+    before = []
+    runs = api.search_runs(
+        [number], "", entities.ViewType.ALL, max_results=50_000, order_by=["attributes.start_time DESC"]
+    )
+    for run in runs:
+        key = (run.data.tags.get("retable.trial", ""), run.data.tags.get("retable.code", ""))
+        if run.info.status == "FINISHED" and later.setdefault(key, run.info.run_id) != run.info.run_id:
+            before.append(run.info.run_id)
+    api.restore_experiment(number)
+    for run_id in before:
+        api.delete_run(run_id)
+    aside = f"; {len(before)} that were deleted before stay so" if before else ""
+    patience.say(f"the MLflow experiment {name} was deleted: it is back, with {len(runs) - len(before)} runs{aside}")

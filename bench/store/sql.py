@@ -6,9 +6,11 @@ MLflow's tables is here, and a test holds it against a store that MLflow made. `
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -214,11 +216,45 @@ def _batches(run_ids: Sequence[str], size: int = 500) -> Iterator[list[str]]:
 
 @cache
 def _engine(uri: str) -> Engine:
-    from sqlalchemy import create_engine
+    from sqlalchemy import QueuePool, create_engine
 
     if uri.startswith("sqlite:"):
-        return create_engine(uri, connect_args={"timeout": 30})
+        file = sqlite_file(uri).resolve()
+        if os.access(file.parent, os.W_OK):
+            return create_engine(uri, connect_args={"timeout": 30})
+        return create_engine("sqlite://", creator=partial(_read_only, file), poolclass=QueuePool)
     return create_engine(uri, pool_pre_ping=True)  # a connection that the server has closed is replaced
+
+
+def _read_only(file: Path) -> sqlite3.Connection:
+    """A connection to a database in a folder that cannot be written, where SQLite cannot make the files that readers
+    and writers share. As long as nothing waits in its log the file is all there is, and is read as it stands."""
+    waits = _log(file).is_file() and _log(file).stat().st_size
+    if not waits:
+        _say_once(f"{file} is in a folder that cannot be written: it is read as it stands, and nobody may write it now")
+    return sqlite3.connect(
+        f"{file.as_uri()}?{'mode=ro' if waits else 'immutable=1'}", uri=True, check_same_thread=False
+    )
+
+
+def _log(file: Path) -> Path:
+    return file.with_name(f"{file.name}-wal")
+
+
+@cache
+def _say_once(text: str) -> None:
+    patience.say(text)
+
+
+def _mend(uri: str) -> str:
+    """What to do about an SQLite file that cannot be read because its folder cannot be written."""
+    if not uri.startswith("sqlite:") or os.access(sqlite_file(uri).resolve().parent, os.W_OK):
+        return ""
+    file = sqlite_file(uri)
+    return (
+        f"; its newest entries are in {_log(file).name}, which needs a folder that can be written: copy {file.name}* "
+        "and the artifacts to one"
+    )
 
 
 def _query(uri: str, sql: str, values: dict[str, Any]) -> Iterable[Any]:
@@ -237,4 +273,6 @@ def _query(uri: str, sql: str, values: dict[str, Any]) -> Iterable[Any]:
     try:
         return patience.wait_for(ask, away, "the tracking store")
     except DatabaseError as error:
-        raise StoreError(f"the tracking store {redact(uri)} cannot be read: {redact(str(error.orig))}") from None
+        raise StoreError(
+            f"the tracking store {redact(uri)} cannot be read: {redact(str(error.orig))}{_mend(uri)}"
+        ) from None
