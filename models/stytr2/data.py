@@ -11,10 +11,11 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from retable.bench.data import FOLDER_PREFIX, folder, kaggle, photos, styles
-from retable.models.stytr2 import Model
+from retable.models.stytr2 import Model, named
 
 SPLIT_SEED = 42
 SHARES = (0.6, 0.3)
@@ -54,18 +55,25 @@ def pool(settings: Model, *, side: int | None = None) -> Pool:
 def _contents(name: str, count: int, side: int) -> np.ndarray:
     if name == "photos":
         images = photos.crops(count, side, seed=POOL_SEED)
-        images.setflags(write=False)
-        return images
-    return _first(name, _stored(name, side), count)
+    elif chosen := named(name):
+        images = np.stack([_middle(photos.load(word), side) for word in chosen[: count or None]])
+    else:
+        return _first(name, _stored(name, side), count)
+    images.setflags(write=False)
+    return images
 
 
 @lru_cache(maxsize=2)
 def _styles(name: str, count: int, side: int) -> np.ndarray:
-    if name == "styles":
-        images = np.stack([styles.load(word, side) for word in styles.NAMES[: count or None]])
-        images.setflags(write=False)
-        return images
-    return _first(name, _stored(name, side), count)
+    if name != "styles" and not named(name):
+        return _first(name, _stored(name, side), count)
+    images = np.stack([styles.load(word, side) for word in (named(name) or styles.NAMES)[: count or None]])
+    images.setflags(write=False)
+    return images
+
+
+def _middle(photo_HWC: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(ImageOps.fit(Image.fromarray(photo_HWC), (side, side), Image.Resampling.BILINEAR))
 
 
 def _stored(name: str, side: int) -> np.ndarray:
@@ -86,8 +94,14 @@ def pairs(settings: Model, contents: int, styles: int) -> Pairs:
     paper: each content with `pairs_per_content` different styles. upstream: the released code runs through
     styles as if they were contents, `pairs_per_content` times, so that only the first `contents` are used, and
     draws a content at each use. Its validation pairs change at every use too, which nothing could be compared
-    on: here they are drawn once. Raises ValueError if there are too few styles or pairs.
+    on: here they are drawn once. all: every pair is trained on and measured. Raises ValueError if there are too few
+    styles or pairs.
     """
+    if settings.pairing == "all":
+        every = np.stack(np.divmod(np.arange(contents * styles), styles), axis=1)
+        if settings.validation_pairs > len(every):
+            raise ValueError(f"validation_pairs: {settings.validation_pairs} of {len(every)} pairs are asked for")
+        return Pairs(every, every[: settings.validation_pairs or None])
     per_content = settings.pairs_per_content
     generator = np.random.Generator(np.random.PCG64(SPLIT_SEED))
     if settings.pairing == "paper":

@@ -1,4 +1,4 @@
-"""Content, style, identity and separability losses: equations 6 to 12, with the printed and the released variants.
+"""Content, style and identity losses: equations 6 to 9, with the printed and the released variants.
 
 All of them come out as float32 scalars; features may be bfloat16. Where paper and released code differ, a
 word says which is computed; `retable.models.stytr2.Training` explains it.
@@ -9,14 +9,13 @@ Shape suffixes: B batch, C channels, H height, W width of features.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from retable.models.stytr2 import Norm, Separability
+from retable.models.stytr2 import Norm
 
 Features = Mapping[str, Tensor]
 Stats = Mapping[str, tuple[Tensor, Tensor]]
@@ -76,13 +75,13 @@ def difference(a: Tensor, b: Tensor, norm: Norm = "l2", reduction: Reduction = "
     mean: over all entries. norm: summed over an image's entries, mean over the batch.
     """
     loss = F.mse_loss if norm == "l2" else F.l1_loss
-    a, b = _as_stored(a.float()), _as_stored(b.float())
+    a, b = as_stored(a.float()), as_stored(b.float())
     if reduction == "mean":
         return loss(a, b)
     return loss(a, b, reduction="sum") / len(a)
 
 
-def _as_stored(x: Tensor) -> Tensor:
+def as_stored(x: Tensor) -> Tensor:
     """[B, C, H, W] in the order of channels-last memory. torch's gradients of these losses come out contiguous, and
     the loss network's backward pass takes three times as long over gradients that are not laid out as it is."""
     return x.permute(0, 2, 3, 1) if x.dim() == 4 else x
@@ -135,66 +134,3 @@ def identity_features(
     """Equation 9 over `layers`, of I_cc and I_ss against I_c and I_s, stacked as in equation 8; features raw."""
     terms = [difference(features[layer], targets[layer], norm, reduction) for layer in layers]
     return 2 * torch.stack(terms).sum()
-
-
-@dataclass(frozen=True)
-class Hinges:
-    """What a separability loss saw. loss: equation 10 or 11 without its weight, mean over the batch.
-
-    Layer -> share of pairs with an active hinge, and mean squared distance; detached scalars. The statistics'
-    are there for L_sep2 only.
-    """
-
-    loss: Tensor
-    content_active: Mapping[str, Tensor]
-    content_distance: Mapping[str, Tensor]
-    stats_active: Mapping[str, Tensor]
-    stats_distance: Mapping[str, Tensor]
-
-
-def separability(
-    output: Features,
-    reverse: Features,
-    output_stats: Stats,
-    reverse_stats: Stats,
-    layers: Sequence[str],
-    *,
-    form: Separability,
-    margin: float,
-    hinge: Literal["squared", "norm"] = "squared",
-    sigma_sign: Literal["plus", "minus"] = "plus",
-    norm: Norm = "l2",
-) -> Hinges:
-    """Equations 10 (form "content") and 11 ("full"): R(m^2 - distance of I_o and I_r), summed over `layers`.
-
-    hinge "norm" holds m^2 against the norm instead of its square in equation 10, as the released code does; 11
-    is squared in both. With norm "l1" the features' distance is a sum of absolute values and held against m.
-    sigma_sign "minus" is equation 11 as printed, where a difference of deviations lowers the distance.
-    """
-    terms: list[Tensor] = []
-    content_active, content_distance, stats_active, stats_distance = {}, {}, {}, {}
-    for layer in layers:
-        d_BF = _as_stored(output[layer].float() - reverse[layer].float()).flatten(1)
-        squared_B = d_BF.square().sum(1)
-        if norm == "l1":
-            gap_B = margin - d_BF.abs().sum(1)
-        elif hinge == "norm" and form == "content":
-            gap_B = margin**2 - torch.linalg.vector_norm(d_BF, dim=1)
-        else:
-            gap_B = margin**2 - squared_B
-        terms.append(gap_B.relu().mean())
-        content_active[layer] = _share(gap_B)
-        content_distance[layer] = squared_B.detach().mean()
-        if form == "full":
-            (mean_o, deviation_o), (mean_r, deviation_r) = output_stats[layer], reverse_stats[layer]
-            means_B = (mean_o - mean_r).square().sum(1)
-            deviations_B = (deviation_o - deviation_r).square().sum(1)
-            gap_B = margin**2 - (means_B + deviations_B if sigma_sign == "plus" else means_B - deviations_B)
-            terms.append(gap_B.relu().mean())
-            stats_active[layer] = _share(gap_B)
-            stats_distance[layer] = (means_B + deviations_B).detach().mean()
-    return Hinges(torch.stack(terms).sum(), content_active, content_distance, stats_active, stats_distance)
-
-
-def _share(gap_B: Tensor) -> Tensor:
-    return (gap_B.detach() > 0).float().mean()

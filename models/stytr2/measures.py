@@ -1,4 +1,4 @@
-"""Numbers for what the paper only describes: noise, robustness, visible difference; and the pictures that show it.
+"""Numbers for what the paper only describes: noise, visible difference, collapse; and the pictures that show it.
 
 Images are float arrays [N, H, W, 3]; outputs of the network may leave [0, 1] and are clamped where they are
 shown, as a viewer would. Sources are named where a measure has one; the others are this project's choice.
@@ -15,40 +15,28 @@ from torch import Tensor
 FLAT_SHARE = 0.25
 """Of an image's pixels, those whose surroundings vary least count as flat: always some, whatever the content."""
 
+CONSTANT = 2.0
+"""Grey levels, of 0 to 255: outputs that vary by less are of a collapsed network. Set before any run was looked at."""
+
 SHOWN_SIDE = 128
 """Smaller images are enlarged by a whole factor up to about this side, so that a report shows pixels."""
 
 
-def flat_noise(outputs: np.ndarray, contents: np.ndarray) -> float:
-    """High-frequency energy of the outputs where the contents are flat: root mean square in grey levels of 255.
+def flat_noise(output: np.ndarray, content: np.ndarray) -> float:
+    """High-frequency energy of an output where its content is flat: root mean square in grey levels of 255.
 
-    Flat: the quarter of a content's pixels with the lowest deviation of grey in the surrounding 5 x 5. High
-    frequency: what a Gaussian blur of one pixel takes away. A quiet style leaves flat regions flat.
+    Flat: the quarter of the content's pixels with the lowest deviation of grey in the surrounding 5 x 5. High
+    frequency: what a Gaussian blur of one pixel takes away. Untouched content and a blur score low: a number to hold
+    outputs of one style loss against each other, not to rank models by.
     """
     from scipy.ndimage import gaussian_filter, uniform_filter
 
-    energies = []
-    for output, content in zip(np.clip(outputs, 0, 1), contents, strict=True):
-        grey = content.mean(axis=2)
-        variance = uniform_filter(grey**2, 5) - uniform_filter(grey, 5) ** 2
-        flat = variance <= np.quantile(variance, FLAT_SHARE)
-        high = output - gaussian_filter(output, sigma=(1, 1, 0))
-        energies.append(np.mean(high[flat] ** 2))
-    return float(255 * np.sqrt(np.mean(energies)))
-
-
-def out_of_range(images: np.ndarray) -> float:
-    """Per cent of the values outside [0, 1]: what a viewer cuts off."""
-    return float(100 * np.mean((images < 0) | (images > 1)))
-
-
-def colourfulness(images: np.ndarray) -> float:
-    """Hasler and Suesstrunk, "Measuring colourfulness in natural images", 2003, mean over images (0: grey)."""
-    r, g, b = (255 * np.clip(images, 0, 1)[..., c].reshape(len(images), -1) for c in range(3))
-    rg, yb = r - g, (r + g) / 2 - b
-    spread = np.hypot(rg.std(axis=1), yb.std(axis=1))
-    centre = np.hypot(rg.mean(axis=1), yb.mean(axis=1))
-    return float(np.mean(spread + 0.3 * centre))
+    output = np.clip(output, 0, 1)
+    grey = content.mean(axis=2)
+    variance = uniform_filter(grey**2, 5) - uniform_filter(grey, 5) ** 2
+    flat = variance <= np.quantile(variance, FLAT_SHARE)
+    high = output - gaussian_filter(output, sigma=(1, 1, 0))
+    return float(255 * np.sqrt(np.mean(high[flat] ** 2)))
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> float:
@@ -58,13 +46,14 @@ def similarity(a: np.ndarray, b: np.ndarray) -> float:
     return float(structural_similarity(np.clip(a, 0, 1), np.clip(b, 0, 1), channel_axis=2, data_range=1.0))
 
 
-def preservation(outputs: np.ndarray, contents: np.ndarray) -> float:
-    """Mean SSIM of the grey values of outputs and contents: what is left of the drawing, whatever its colours."""
-    greys = [
-        (output.mean(axis=2, keepdims=True), content.mean(axis=2, keepdims=True))
-        for output, content in zip(np.clip(outputs, 0, 1), contents, strict=True)
-    ]
-    return float(np.mean([similarity(a, b) for a, b in greys]))
+def flatness(images: np.ndarray) -> str:
+    """Why a network with these outputs has collapsed, or an empty text: its pictures are constant, or all the same."""
+    images = 255 * np.clip(images, 0, 1)
+    if images.std(axis=(1, 2)).mean() < CONSTANT:
+        return "every output is a constant picture"
+    if len(images) > 1 and images.std(axis=0).mean() < CONSTANT:
+        return "the output is the same picture for every input"
+    return ""
 
 
 def feature_distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> Tensor:

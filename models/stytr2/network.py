@@ -8,6 +8,7 @@ Shape suffixes: B batch, N = (H / P)(W / P) tokens, D width, h and w the token g
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 
 from retable.models.stytr2 import Model
 from retable.models.stytr2.transformer import DecoderLayer, EncoderLayer
+
+CENTRED_GAIN = 4.0
+"""Of the centred start: [0, 1] less a half has a deviation of about a quarter."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,7 @@ class Generator(nn.Module):
         )
         self.final_norm = nn.LayerNorm(s.width)
         self.pixels = PixelDecoder(s.width, s.patch)
-        if s.init == "xavier":
-            transformer = (self.cape, self.content_encoder, self.style_encoder, self.decoder)
-            for part in transformer:
-                for parameter in part.parameters():
-                    if parameter.dim() > 1:
-                        nn.init.xavier_uniform_(parameter)
+        _start(self)
 
     def forward(self, content_B3HW: Tensor, style_B3HW: Tensor) -> Tensor:
         """I_o [B, 3, H, W], unbounded, of content and style images [B, 3, H, W]; sides are multiples of the patch."""
@@ -115,8 +114,13 @@ class Generator(nn.Module):
             h_BND = layer(h_BND)
         return h_BND
 
-    def decode(self, content: ContentCode, memory_BND: Tensor, roles: Tensor | None = None) -> Tensor:
-        """Equation 5 from q^0, then pixels. roles: the content's index for each memory; None: one each, in order."""
+    def decode(self, content: ContentCode, memory_BND: Tensor) -> Tensor:
+        """Equation 5 from q^0, then pixels."""
+        image_B3HW: Tensor = self.pixels(self._redrawn(content, memory_BND, None))
+        return image_B3HW
+
+    def _redrawn(self, content: ContentCode, memory_BND: Tensor, roles: Tensor | None) -> Tensor:
+        """Equation 5 on the token grid. roles: the content's index for each memory; None: one each, in order."""
         within = self.settings.cape == "attention"
         q_BND = content.tokens_BND if within else content.tokens_BND + content.position_BND
         position_BND = content.position_BND if within else None
@@ -127,21 +131,48 @@ class Generator(nn.Module):
         for layer in others:
             q_BND = layer(q_BND, memory_BND, position_BND)
         q_BND = self.final_norm(q_BND)
-        map_BDhw = q_BND.transpose(1, 2).unflatten(2, content.grid)
-        image_B3HW: Tensor = self.pixels(map_BDhw)
-        return image_B3HW
+        map_BDhw: Tensor = q_BND.transpose(1, 2).unflatten(2, content.grid)
+        return map_BDhw
 
-    def outputs(self, images_2B3HW: Tensor, *, reverse: bool) -> Tensor:
+    def outputs(self, images_2B3HW: Tensor, *, reverse: bool, dtype: torch.dtype = torch.float32) -> Tensor:
         """I_cc, I_ss, I_o and, where `reverse`, I_r of B pairs, in one pass: [3 B or 4 B, 3, H, W] in this order.
 
-        images: the B contents, then their B styles. Both encoders see each image once.
+        images: the B contents, then their B styles. Both encoders see each image once. dtype: that the transformer
+        multiplies in. The convolutions that make pixels stay in float32: rounded to bfloat16, an output is off by half
+        a grey level, as much as two outputs differ by where a hinge is active.
         """
         both = torch.arange(len(images_2B3HW), device=images_2B3HW.device)
         c, s = both.chunk(2)
         roles = torch.cat([both, c, s]) if reverse else torch.cat([both, c])
         memories = torch.cat([both, s, c]) if reverse else torch.cat([both, s])
-        content, memory_BND = self.encode_content(images_2B3HW), self.encode_style(images_2B3HW)
-        return self.decode(content, memory_BND.index_select(0, memories), roles)
+        rounded = dtype != torch.float32
+        with torch.autocast(images_2B3HW.device.type, dtype) if rounded else nullcontext():
+            content, memory_BND = self.encode_content(images_2B3HW), self.encode_style(images_2B3HW)
+            map_BDhw = self._redrawn(content, memory_BND.index_select(0, memories), roles)
+        images_B3HW: Tensor = self.pixels(map_BDhw.float())
+        return images_B3HW
+
+
+def _start(net: Generator) -> None:
+    """The weights at step 0 as `init` and `patches` say, out of torch's own."""
+    stacks = (net.content_encoder, net.style_encoder, net.decoder)
+    if net.settings.init == "released":
+        for stack in stacks:
+            for layer in stack[1:]:
+                layer.load_state_dict(stack[0].state_dict())
+    elif net.settings.init == "xavier":
+        # Not the positions': the original makes that layer after it has drawn the others.
+        for parameter in (p for stack in stacks for p in stack.parameters() if p.dim() > 1):
+            nn.init.xavier_uniform_(parameter)
+    if net.settings.patches == "centred":
+        with torch.no_grad():
+            for patches in {net.content_patches, net.style_patches}:
+                assert patches.bias is not None
+                patches.weight.mul_(CENTRED_GAIN)
+                patches.bias.sub_(0.5 * patches.weight.sum((1, 2, 3)))
+            last = net.pixels[-1]
+            assert isinstance(last, nn.Conv2d) and last.bias is not None
+            last.bias.fill_(0.5)
 
 
 def initial(settings: Model, seed: int) -> Generator:

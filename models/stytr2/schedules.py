@@ -1,12 +1,13 @@
-"""Learning rate schedules: equation 13, the original's continuous one, reduction on a plateau, constant."""
+"""Learning rate schedules: equation 13, the original's continuous one, a cosine, on a plateau, constant."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Name = Literal["equation13", "continuous", "plateau", "constant"]
+import torch
+from torch import Tensor
 
 
 def equation13(step: int, *, warmup_steps: int = 10_000, decay: float = 0.05) -> float:
@@ -27,31 +28,39 @@ def continuous(step: int, *, warmup_steps: int = 10_000, decay: float = 1e-5) ->
     return 0.4 / (1 + decay * (step - warmup_steps))
 
 
-@dataclass
+def cosine(step: int, *, steps: int, warmup_steps: int) -> float:
+    """Ours, for short trainings: a straight rise to 1 over the warm-up, then half a cosine to 0 at the end."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    return 0.5 + 0.5 * math.cos(math.pi * (step - warmup_steps) / (steps - warmup_steps))
+
+
 class Plateau:
     """Multiply by `factor` after more than `patience` steps in a row without a loss below the lowest so far.
 
-    As `torch.optim.lr_scheduler.ReduceLROnPlateau` with its relative threshold of 1e-4 and no cool-down.
+    As `torch.optim.lr_scheduler.ReduceLROnPlateau` with its relative threshold of 1e-4 and no cool-down, all of it on
+    the device, so that no step waits for a loss.
     """
 
-    patience: int
-    factor: float
-    multiplier: float = field(default=1.0, init=False)
-    lowest: float = field(default=float("inf"), init=False)
-    waited: int = field(default=0, init=False)
+    def __init__(self, patience: int, factor: float, device: str = "cpu") -> None:
+        self.patience, self.factor = patience, factor
+        self.multiplier, self.waited = (
+            make((), device=device, dtype=torch.double) for make in (torch.ones, torch.zeros)
+        )
+        self.lowest = torch.full_like(self.multiplier, torch.finfo(torch.double).max)
 
-    def see(self, loss: float) -> None:
+    def see(self, loss: Tensor) -> None:
         """Take note of the loss of a step."""
-        if loss < self.lowest * (1 - 1e-4):
-            self.lowest, self.waited = loss, 0
-            return
-        self.waited += 1
-        if self.waited > self.patience:
-            self.multiplier, self.waited = self.multiplier * self.factor, 0
+        loss = loss.double()
+        lower = loss < self.lowest * (1 - 1e-4)
+        waited = torch.where(lower, 0.0, self.waited + 1)
+        over = waited > self.patience
+        self.multiplier = torch.where(over, self.multiplier * self.factor, self.multiplier)
+        self.lowest, self.waited = torch.where(lower, loss, self.lowest), torch.where(over, 0.0, waited)
 
-    def state_dict(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {"multiplier": self.multiplier, "lowest": self.lowest, "waited": self.waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.multiplier, self.lowest = float(state["multiplier"]), float(state["lowest"])
-        self.waited = int(state["waited"])
+        for name in self.state_dict():
+            setattr(self, name, torch.as_tensor(state[name]).to(self.multiplier))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from retable.models.stytr2 import Model, Training, data
+from retable.bench.data import photos, styles
+from retable.models.stytr2 import TASKS, Model, Training, data
 
 SMALL: dict[str, Any] = {"contents": 6, "styles": 4, "size": 32, "width": 16, "heads": 2, "pairs_per_content": 4}
 
@@ -76,6 +77,27 @@ def test_the_embedded_pool_is_the_same_for_everyone() -> None:
     assert data.pool(Model(**SMALL), side=64).styles.shape == (4, 64, 64, 3)
 
 
+def test_pictures_by_name_are_whole_and_in_order() -> None:
+    s = Model(
+        **{**SMALL, "content": "photos:china+chelsea", "style": "styles:waves+mosaic", "contents": 0, "styles": 0}
+    )
+    pool = data.pool(s)
+    assert (len(pool.contents), len(pool.styles)) == (2, 2)
+    china, waves = photos.load("china"), styles.load("waves", 32)
+    middle = china[:, (china.shape[1] - china.shape[0]) // 2 :][:, : china.shape[0]]
+    assert abs(pool.contents[0].mean((0, 1)) - middle.mean((0, 1))).max() < 1
+    assert np.array_equal(pool.styles[0], waves)
+    assert TASKS[0].data(s) == ["photos", "styles", "vgg16"]
+
+
+def test_all_pairs_are_trained_on_and_measured_where_all_are_asked_for() -> None:
+    pairs = data.pairs(Model(pairing="all"), 3, 2)
+    assert pairs.train.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]]
+    assert np.array_equal(pairs.train, pairs.validation)
+    with pytest.raises(ValueError, match="7 of 6 pairs"):
+        data.pairs(Model(pairing="all", validation_pairs=7), 3, 2)
+
+
 def test_folders_of_contents_and_styles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETABLE_DATA", str(tmp_path / "data"))
     for kind, count in (("contents", 3), ("styles", 5)):
@@ -110,7 +132,10 @@ def test_a_crop_is_a_window_of_its_image() -> None:
         ({"content": "photoss"}, "did you mean 'photos'"),
         ({"style": "folder:"}, "unknown data"),
         ({"contents": 0}, "endless crops"),
-        ({"styles": 99}, "there are 11 embedded ones"),
+        ({"styles": 99}, "there are 11, 99 are asked for"),
+        ({"content": "photos:chelsea+chine"}, "no picture 'chine' among the photos; did you mean 'china'"),
+        ({"style": "styles:mosaic", "styles": 2}, "there are 1, 2 are asked for"),
+        ({"separability": "contents"}, "did you mean 'content'"),
         ({"size": 16}, "at least 32 pixels"),
         ({"separabilty": "none"}, "Extra inputs"),
     ],

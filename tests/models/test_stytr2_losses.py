@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from retable.models.stytr2 import Norm, schedules
+from retable.models.stytr2 import Norm, Training, schedules
 from retable.models.stytr2 import losses as L
+from retable.models.stytr2.separability import Hinges, Seen, hinges
 
 SMALL = 1e-5  # the variance's epsilon
 ROOT = math.sqrt(2 + SMALL) - math.sqrt(SMALL)  # deviation of (0, 2) minus that of a flat channel
@@ -22,10 +23,9 @@ def features(*rows: tuple[float, ...]) -> dict[str, Tensor]:
     return {"layer": torch.tensor(rows)[:, None, None, :]}
 
 
-def separability(o: dict[str, Tensor], r: dict[str, Tensor], **options: object) -> L.Hinges:
-    layers = list(o)
-    full = {"form": "content", "margin": 2.0, **options}
-    return L.separability(o, r, L.stats(o, layers), L.stats(r, layers), layers, **full)  # type: ignore[arg-type]
+def separability(o: dict[str, Tensor], r: dict[str, Tensor], form: str = "content", **options: object) -> Hinges:
+    given = Training.model_validate({"steps": 1, "separability": form, "margin": 2.0, **options})
+    return hinges(form, Seen(o, r, L.stats(o, list(o)), L.stats(r, list(r))), given)
 
 
 def test_mean_and_deviation_are_over_positions() -> None:
@@ -60,7 +60,7 @@ def test_gradients_are_laid_out_as_the_loss_network_computes(norm: Norm) -> None
         L.content_loss(found, target, L.stats(found, layers), L.stats(target, layers), layers, norm=norm),
         L.style_loss(L.stats(found, layers), L.stats(target, layers), layers, norm=norm),
         L.identity_features(found, target, layers, norm=norm),
-        separability(found, {"l": r}, form="full", margin=9.0, norm=norm).loss,
+        separability(found, {"l": r}, form="full", margin=9.0).loss,
     ]
     for term in terms:
         (gradient,) = torch.autograd.grad(term, o)
@@ -132,25 +132,31 @@ def test_equation_9_adds_identities_and_layers() -> None:
     [
         ({}, 4 - 1.25),  # squared norm of (1, 0.5)
         ({"hinge": "norm"}, 4 - math.sqrt(1.25)),  # the released code
-        ({"norm": "l1"}, 2 - 1.5),
+        ({"hinge": "unsquared"}, 2 - math.sqrt(1.25)),  # its L1 form
         ({"margin": 1.0}, 0),
     ],
 )
 def test_equation_10(options: dict[str, object], expected: float) -> None:
-    hinges = separability(features((1, 0.5)), features((0, 0)), **options)
-    assert hinges.loss.item() == pytest.approx(expected)
-    assert hinges.content_active["layer"].item() == float(expected > 0)
-    assert hinges.content_distance["layer"].item() == pytest.approx(1.25)
-    assert not hinges.stats_active
+    found = separability(features((1, 0.5)), features((0, 0)), **options)
+    assert found.loss.item() == pytest.approx(expected)
+    assert found.content_active["layer"].item() == float(expected > 0)
+    assert found.content_distance["layer"].item() == pytest.approx(1.25)
+    assert not found.stats_active
+
+
+def test_the_released_l1_form_leaves_equation_11_as_it_is() -> None:
+    o, r = features((1, 0.5)), features((0, 0))
+    found = [separability(o, r, form="full", hinge=hinge).loss.item() for hinge in ("squared", "norm", "unsquared")]
+    assert found[0] == found[1] == found[2]
 
 
 def test_equation_10_is_a_mean_over_pairs_and_a_sum_over_layers() -> None:
     o = {"a": torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1), "b": torch.zeros(2, 1, 1, 1)}
     r = {name: torch.zeros_like(f) for name, f in o.items()}
-    hinges = L.separability(o, r, {}, {}, ["a", "b"], form="content", margin=2.0)
-    assert hinges.loss.item() == pytest.approx((4 - 1 + 0) / 2 + 4)
-    assert hinges.content_active["a"].item() == 0.5
-    assert hinges.content_active["b"].item() == 1
+    found = separability(o, r)
+    assert found.loss.item() == pytest.approx((4 - 1 + 0) / 2 + 4)
+    assert found.content_active["a"].item() == 0.5
+    assert found.content_active["b"].item() == 1
 
 
 def test_equation_11_with_the_released_and_the_printed_sign() -> None:
@@ -164,9 +170,9 @@ def test_equation_11_with_the_released_and_the_printed_sign() -> None:
 
 def test_an_inactive_hinge_has_no_gradient() -> None:
     o = {"layer": torch.full((1, 1, 2, 2), 9.0, requires_grad=True)}
-    hinges = separability(o, {"layer": torch.zeros(1, 1, 2, 2)}, form="full")
-    (gradient,) = torch.autograd.grad(hinges.loss, o["layer"])
-    assert hinges.loss.item() == 0
+    found = separability(o, {"layer": torch.zeros(1, 1, 2, 2)}, form="full")
+    (gradient,) = torch.autograd.grad(found.loss, o["layer"])
+    assert found.loss.item() == 0
     assert gradient.abs().max() == 0
 
 
@@ -201,9 +207,18 @@ def test_the_plateau_is_torchs(losses: list[float], patience: int) -> None:
     ours = schedules.Plateau(patience, 0.5)
     for i, loss in enumerate(losses):
         theirs.step(loss)
-        ours.see(loss)
+        ours.see(torch.tensor(loss, dtype=torch.double))
         if i == len(losses) // 2:
             again = schedules.Plateau(patience, 0.5)
             again.load_state_dict(ours.state_dict())
             ours = again
     assert ours.multiplier == optimizer.param_groups[0]["lr"]
+
+
+def test_the_cosine_rises_in_a_line_and_falls_to_nothing() -> None:
+    at = [schedules.cosine(step, steps=50, warmup_steps=10) for step in range(50)]
+    assert at[:3] == pytest.approx([0.1, 0.2, 0.3])
+    assert at[9] == at[10] == 1
+    assert at[30] == pytest.approx(0.5)
+    assert 0 < at[49] < 0.002
+    assert at[10:] == sorted(at[10:], reverse=True)

@@ -195,6 +195,33 @@ def test_positions_enter_twice_in_the_papers_form() -> None:
     torch.testing.assert_close(net(image, image), image_out)
 
 
+@pytest.mark.parametrize(("init", "alike"), [("torch", False), ("released", True), ("xavier", False)])
+def test_a_released_stack_starts_as_copies_of_one_layer(init: str, alike: bool) -> None:
+    net = initial(Model(**{**SMALL, "init": init}), seed=1)
+    for stack in (net.content_encoder, net.style_encoder, net.decoder):
+        first, second = (layer.ffn.inner.weight for layer in stack)  # type: ignore[union-attr]
+        assert torch.equal(first, second) == alike
+    assert not torch.equal(net.content_encoder[0].ffn.inner.weight, net.style_encoder[0].ffn.inner.weight)  # type: ignore[union-attr]
+
+
+def test_the_originals_start_leaves_the_positions_as_torch_draws_them() -> None:
+    plain, xavier = (initial(Model(**{**SMALL, "init": init}), seed=1) for init in ("torch", "xavier"))
+    assert torch.equal(plain.cape.position.weight, xavier.cape.position.weight)
+    weight = xavier.content_encoder[0].ffn.inner.weight  # type: ignore[union-attr]
+    bound = (6 / (16 + 32)) ** 0.5
+    assert 0.9 * bound < weight.abs().max() <= bound
+
+
+def test_a_centred_start_sees_pixels_less_grey_and_gives_grey() -> None:
+    plain, centred = (initial(Model(**{**SMALL, "patches": patches}), seed=1) for patches in ("raw", "centred"))
+    image = torch.rand(1, 3, 32, 32)
+    for name in ("content_patches", "style_patches"):
+        before, after = getattr(plain, name), getattr(centred, name)
+        expected = 4 * (before(image - 0.5) - before.bias[:, None, None]) + before.bias[:, None, None]
+        torch.testing.assert_close(after(image), expected, rtol=1e-4, atol=1e-5)
+    assert abs(centred(image, image).mean() - 0.5) < abs(plain(image, image).mean() - 0.5)
+
+
 def test_the_first_weights_depend_on_the_seed_alone() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()

@@ -8,10 +8,10 @@ import pytest
 
 from retable.bench.suite import loader, plan
 from retable.bench.suite.plan import Trial
-from retable.bench.suite.schema import Suite
-from retable.models.stytr2 import TAPS
+from retable.bench.suite.schema import Below, Extreme, Ratio, Same, Suite
+from retable.models.stytr2 import TAPS, Training, data
 
-SCALES = ("quick", "desk", "paper")
+SCALES = ("quick", "night", "desk", "paper")
 
 
 @pytest.fixture(scope="module")
@@ -60,20 +60,53 @@ def test_the_paper_scale_is_the_papers_protocol(suite: Suite) -> None:
 
 
 def test_the_originals_form_is_a_cell_of_its_own(suite: Suite) -> None:
-    (trial,) = cells(suite, "quick", "forms")
+    (trial,) = cells(suite, "desk", "forms")
     words = ("embedding", "norm", "cape", "decoder_attention", "init")
     assert [trial.settings[w] for w in words] == ["shared", "post", "attention", "memory", "xavier"]
-    (paper,) = cells(suite, "quick", "baseline")
-    assert [paper.settings[w] for w in words] == ["separate", "pre", "tokens", "self", "torch"]
+    (paper,) = cells(suite, "desk", "baseline")
+    assert [paper.settings[w] for w in words] == ["separate", "pre", "tokens", "self", "released"]
 
 
 def test_each_component_has_an_l1_cell(suite: Suite) -> None:
-    norms = ("content_norm", "style_norm", "id1_norm", "id2_norm", "separability_norm")
-    found = [
-        frozenset(n for n in norms if t.settings.get(n) == "l1") for t in cells(suite, "desk", "norms", "norms_single")
-    ]
-    assert sorted(map(len, found)) == [1, 1, 1, 1, 1, 4]
+    norms = ("content_norm", "style_norm", "id1_norm", "id2_norm")
+    trials = cells(suite, "desk", "norms", "norms_single")
+    found = [frozenset(n for n in norms if t.settings.get(n) == "l1") for t in trials]
+    assert sorted(map(len, found)) == [0, 1, 1, 1, 1, 4]
     assert set().union(*found) == set(norms)
+    assert [t.settings.get("hinge") for t, n in zip(trials, found, strict=True) if not n] == ["unsquared"]
+
+
+@pytest.mark.parametrize("scale", ["quick", "night"])
+def test_cells_that_are_compared_have_equal_seeds(suite: Suite, scale: str) -> None:
+    seeds: dict[str, set[int]] = {}
+    for trial in plan.trials(suite, scale):
+        seeds.setdefault(trial.experiment, set()).add(trial.seed)
+    compared = {
+        name
+        for claim in suite.claims.values()
+        if scale not in claim.not_at
+        for name in claim.from_
+        if name in seeds and suite.experiments[name].task != "stytr2_reference"
+    }
+    assert len({frozenset(seeds[name]) for name in compared}) == 1
+    assert len(seeds["baseline"]) >= {"quick": 3, "night": 4}[scale]
+
+
+def test_every_claim_says_what_it_reads_and_the_models_claims_need_models_that_stylise(suite: Suite) -> None:
+    for name, claim in suite.claims.items():
+        assert claim.reads, name
+        if isinstance(claim.check, Below | Extreme | Ratio | Same) and claim.check.metric.startswith("validation/"):
+            assert "stylises" in claim.needs, name
+
+
+@pytest.mark.parametrize("scale", ["quick", "night"])
+def test_small_scales_train_and_measure_nine_pairs_a_hundred_times_each(suite: Suite, scale: str) -> None:
+    for trial in cells(suite, scale, "baseline", "separated", "margin_large"):
+        s = Training.model_validate({k: v for k, v in trial.settings.items() if k != "cell"})
+        pool = data.pool(s)
+        pairs = data.pairs(s, len(pool.contents), len(pool.styles))
+        assert len(pairs.train) == len(pairs.validation) == 9
+        assert s.steps * s.batch_size >= 100 * 9
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -87,10 +120,7 @@ def test_hinge_tables_have_every_layer_of_their_scale(suite: Suite, scale: str) 
         assert metrics == [f"activity/{kind}/{tap}" for tap in taps]
 
 
-def test_a_quick_run_is_a_quarter_of_an_hour_on_two_cores(suite: Suite) -> None:
-    trials = plan.trials(suite, "quick")
-    searches = {n: e.search.trials for n, e in suite.experiments.items() if e.search and "quick" not in e.not_at}
-    declared = {n: e.seconds_at.get("quick", 0.0) for n, e in suite.experiments.items()}
-    seconds = sum(declared[t.experiment] for t in trials if t.experiment not in searches)
-    seconds += sum(count * declared[name] for name, count in searches.items())
-    assert seconds / 2 < 14 * 60
+@pytest.mark.parametrize(("scale", "minutes"), [("quick", 14), ("night", 100)])
+def test_a_run_is_as_long_on_two_cores_as_its_scale_says(suite: Suite, scale: str, minutes: int) -> None:
+    seconds = sum(suite.experiments[t.experiment].seconds_at[scale] for t in plan.trials(suite, scale))
+    assert seconds / 2 < minutes * 60
