@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -124,15 +124,25 @@ class Choice:
 class _Index:
     """Which trials have which value, so that a row of a table costs what it shows and not all trials once more."""
 
-    def __init__(self, trials: Sequence[Result]):
+    def __init__(self, trials: Sequence[Result], references: Set[str]):
         self._trials = trials
+        self._references = {i for i, trial in enumerate(trials) if trial.experiment in references}
         self._by_value: dict[str, dict[Hashable, set[int]]] = {}
         self._found: dict[tuple[str, str], set[int]] = {}
 
-    def fitting(self, conditions: Sequence[tuple[str, Any]]) -> list[Result]:
-        """The trials whose settings match them all (`values.matches`), in order."""
-        smallest, *more = sorted((self._matching(name, wanted) for name, wanted in conditions), key=len)
+    def fitting(self, of_view: Where, conditions: Sequence[tuple[str, Any]]) -> Sequence[Result]:
+        """The trials whose settings match all (`values.matches`), in order; those of the view only where a reference
+        has them."""
+        every = [self._matching(name, wanted) | self._lacking(name) for name, wanted in of_view.items()]
+        every += [self._matching(name, wanted) for name, wanted in conditions]
+        if not every:
+            return self._trials
+        smallest, *more = sorted(every, key=len)
         return [self._trials[i] for i in sorted(smallest.intersection(*more))]
+
+    def _lacking(self, name: str) -> set[int]:
+        """The references without a setting."""
+        return self._references and self._references & self._values(name).get(_key(None), set())
 
     def _matching(self, name: str, wanted: Any) -> set[int]:
         asked = (name, canonical(wanted))
@@ -186,19 +196,33 @@ class Book:
         reasons = [self.suite.experiments[name].not_at.get(self.scale, "") for name in view.from_]
         return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
+    def reference(self, trials: Iterable[Result]) -> str:
+        """What these trials do, where a reference's experiments ran all of them; else an empty text."""
+        said = list(dict.fromkeys(self.suite.experiments[t.experiment].reference for t in trials))
+        return "; ".join(said) if all(said) else ""
+
+    def apart(self, several: Iterable[Cell]) -> tuple[list[Cell], list[Cell]]:
+        """The cells of methods, and those of references."""
+        found: tuple[list[Cell], list[Cell]] = ([], [])
+        for cell in several:
+            found[bool(self.reference(cell.trials))].append(cell)
+        return found
+
     def pick(self, place: str, experiments: Iterable[str], *wheres: Where) -> list[Result]:
         """The trials of `experiments` that match every `where`, in order; a trial of equal task, settings and
         seed in two experiments counts once, the finished and then the unchanged one.
+
+        The first `where` is the view's own: no condition on a reference whose task has no such setting.
 
         Raises `ReportError` (beginning with `place`) where a setting is unknown.
         """
         for where in wheres:
             for name in where:
                 self.require(place, name)
+        of_view, *others = wheres or ({},)
         wanted = set(experiments)
         kept: dict[tuple[str, int], Result] = {}
-        conditions = [(name, value) for where in wheres for name, value in where.items()]
-        for trial in self._index.fitting(conditions) if conditions else self.trials:
+        for trial in self._index.fitting(of_view, [item for where in others for item in where.items()]):
             if trial.experiment not in wanted:
                 continue
             key = (trial.cell_key, trial.seed)
@@ -208,7 +232,7 @@ class Book:
 
     @cached_property
     def _index(self) -> _Index:
-        return _Index(self.trials)
+        return _Index(self.trials, {name for name, declared in self.suite.experiments.items() if declared.reference})
 
     def require(self, place: str, setting: str) -> None:
         """Raise `ReportError` unless some trial of the suite has the setting."""
@@ -378,7 +402,8 @@ def look(book: Book, place: str, view: View, *wheres: Where, experiments: Iterab
         return Seen(every, [], trials)
     for name in view.select.over:
         book.require(place, name)
-    choices = select(every, view.select)
+    methods, references = book.apart(every)  # a reference is never the best of anything
+    choices = [*select(methods, view.select), *select(references, view.select)]
     return Seen([c.winner for c in choices if c.winner], choices, trials)
 
 

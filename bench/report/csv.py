@@ -9,12 +9,26 @@ from collections.abc import Iterable, Sequence
 from retable.bench.report.page import Page
 from retable.bench.suite.values import text
 
-VALUES = ("table", "row", "column", "quantity", "published", "measured", "sd", "n", "state", "stale", "note")
+VALUES = (
+    "table",
+    "row",
+    "column",
+    "quantity",
+    "published",
+    "measured",
+    "sd",
+    "n",
+    "state",
+    "stale",
+    "note",
+    "reference",
+)
 
 
 def values(page: Page) -> str:
     """One line per table cell. `quantity` is the metric or setting; numbers are unrounded; ours are as shown, in the
-    column's unit; `published` is the paper's value as printed, empty where there is none."""
+    column's unit; `published` is the paper's value as printed, empty where there is none; `reference` is what a row's
+    trials do that is a yardstick and no method of the paper."""
     lines = []
     for built in page.tables:
         for key in built.rows:
@@ -37,6 +51,7 @@ def values(page: Page) -> str:
                         entry.state,
                         "true" if entry.stale else "false",
                         note,
+                        built.references.get(key, ""),
                     ]
                 )
     return _table(VALUES, lines)

@@ -69,13 +69,15 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Job(Generic[F]):
-    """A figure to draw from these cells. place: where it is declared, for errors."""
+    """A figure to draw from these cells. place: where it is declared, for errors. references: the cells of yardsticks,
+    which are no methods of the paper and are drawn apart."""
 
     book: Book
     name: str
     figure: F
     place: str
     cells: list[Cell]
+    references: list[Cell]
 
     def label(self, value: Any) -> str:
         return self.figure.labels.get(text(value), text(value))
@@ -105,17 +107,41 @@ class Job(Generic[F]):
             )
         return found[0] if found else None
 
+    def yardsticks(self, settings: Mapping[str | None, Any] = {}, along: str | None = None) -> list[tuple[str, Cell]]:
+        """The references to show where these settings hold, with their labels; `along` says no more of them.
+
+        A setting is a condition only on a reference that takes several values of it.
+        """
+        found = []
+        for own in dict.fromkeys(c.trials[0].experiment for c in self.references):
+            cells = [c for c in self.references if c.trials[0].experiment == own]
+            names = views.varying(cells)
+            cells = [c for c in cells if all(k not in names or same(c.get(k), v) for k, v in settings.items())]
+            rest = [n for n in names if n not in settings and n != along]
+            label = self.figure.labels.get(own, own)
+            found += [(", ".join(filter(None, [label, views.describe(c, rest, self.figure.labels)])), c) for c in cells]
+        return found
+
+    @property
+    def references_said(self) -> str:
+        """What the references do, in words; empty where there is none."""
+        own = dict.fromkeys(c.trials[0].experiment for c in self.references)
+        said = [f"{self.figure.labels.get(e, e)} ({self.book.suite.experiments[e].reference})" for e in own]
+        return f"references, no methods of the paper: {', '.join(said)}" if said else ""
+
     def pens(self, setting: str | None) -> dict[str, Pen]:
         """Value of the colour setting -> pen, the same in every figure of the report."""
         if setting is None:
             return {"null": style.pens(1)[0]}
-        every = views.values_of(views.cells(self.book.trials), setting)
+        methods, _ = self.book.apart(views.cells(self.book.trials))
+        every = views.values_of(methods, setting)
         keys = [canonical(v) for v in every]
         return dict(zip(keys, style.pens(len(keys)), strict=True))
 
     def drawn(self, made: Drawing | bytes, alt: str, **more: Any) -> Drawn:
         """The figure with its picture."""
-        return Drawn(self.name, self.figure, self._picture(made, alt), **more)
+        reading = "; ".join(filter(None, [more.pop("reading", ""), self.references_said]))
+        return Drawn(self.name, self.figure, self._picture(made, alt), reading=reading, **more)
 
     def undrawn(self, why: str) -> Drawn:
         """The figure without one."""

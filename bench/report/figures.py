@@ -37,7 +37,7 @@ def draw(book: Book, name: str, figure: Figure) -> Drawn:
     for setting in figure.axes.values():
         book.require(place, setting)
     seen = views.look(book, place, figure)
-    job = Job(book, name, figure, place, seen.cells)
+    job = Job(book, name, figure, place, *book.apart(seen.cells))
     if not seen.cells:
         return job.undrawn(next((views.trouble(t) for t in seen.grid if t.state != "finished"), "no trial matches"))
     return DRAWN_BY[type(figure)](job)

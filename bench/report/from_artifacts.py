@@ -18,12 +18,18 @@ def images(job: Job[Images]) -> Drawn:
     first = [_any_run(job, label, path) for label, path in figure.also.items()]
     if figure.rows and figure.columns:
         rows, columns = job.values(figure.rows), job.values(figure.columns)
-        grid = [[_tile(job, job.at({figure.rows: r, figure.columns: c}), artifact, "") for c in columns] for r in rows]
+        beside = [dict(job.yardsticks({figure.rows: r}, figure.columns)) for r in rows]
+        references = list(dict.fromkeys(label for several in beside for label in several))
+        grid = [
+            [_tile(job, job.at({figure.rows: r, figure.columns: c}), artifact, "") for c in columns]
+            + [_tile(job, several.get(label), artifact, "") for label in references]
+            for r, several in zip(rows, beside, strict=True)
+        ]
         sheet = mosaic.Sheet(
             first,
             grid,
             [job.named(figure.rows, r) for r in rows],
-            [job.named(figure.columns, c) for c in columns],
+            [*(job.named(figure.columns, c) for c in columns), *map(_reference, references)],
         )
         labelled = [
             mosaic.Tile(f"{sheet.row_labels[i]}, {sheet.column_labels[j]} {tile.label}".strip(), tile.image, tile.why)
@@ -39,6 +45,7 @@ def images(job: Job[Images]) -> Drawn:
             labelled = [
                 _tile(job, c, artifact, views.describe(c, names, figure.labels) or figure.title) for c in job.cells
             ]
+        labelled += [_tile(job, cell, artifact, _reference(label)) for label, cell in job.yardsticks()]
         sheet = mosaic.Sheet([], mosaic.lines([*first, *labelled], figure.wrap))
     every = [*first, *labelled]
     gaps = tuple(f"{tile.label or 'a picture'}: {tile.why}" for tile in every if tile.why)
@@ -48,6 +55,10 @@ def images(job: Job[Images]) -> Drawn:
     reading = "; ".join(filter(None, [job.one_seed(), mosaic.enlarged(sheet)]))
     alt = f"{figure.title}: {', '.join(label for label, _ in tiles)}"
     return job.drawn(mosaic.compose(sheet), alt, tiles=tiles, gaps=gaps, reading=reading)
+
+
+def _reference(label: str) -> str:
+    return f"{label} (reference)"
 
 
 def _tile(job: Job[Images], cell: Cell | None, artifact: str, label: str) -> mosaic.Tile:
@@ -110,7 +121,8 @@ def _unreadable(job: Job[Any], run_id: str, artifact: str, error: OSError | Valu
 def array_lines(job: Job[Arrays]) -> Drawn:
     """The arrays of each row's first finished seed, of a collapsed one where none finished."""
     figure, panels = job.figure, job.figure.arrays
-    rows = [_row(job, value) for value in job.values(figure.rows)]
+    rows = [_row(job, job.named(figure.rows, v), job.at({figure.rows: v})) for v in job.values(figure.rows)]
+    rows += [_row(job, _reference(label), cell) for label, cell in job.yardsticks()]
     gaps = tuple(f"{row.label or figure.title}: {row.why}" for row in rows if row.why)
     if all(row.why for row in rows):
         return job.undrawn("; ".join(gaps))
@@ -118,11 +130,9 @@ def array_lines(job: Job[Arrays]) -> Drawn:
     return job.drawn(arrays.draw(rows, panels, figure.by), alt, gaps=gaps, reading=job.one_seed())
 
 
-def _row(job: Job[Arrays], value: Any) -> arrays.Row:
+def _row(job: Job[Arrays], label: str, cell: Cell | None) -> arrays.Row:
     """The arrays of a row's cell."""
     figure = job.figure
-    label = job.named(figure.rows, value)
-    cell = job.at({figure.rows: value})
     if cell is None:
         return arrays.Row(label, {}, f"not part of scale {job.book.scale}")
     trial, label = _stands_for(cell, label)

@@ -10,10 +10,13 @@ from matplotlib.figure import Figure as Drawing
 from retable.bench.judging import views
 from retable.bench.judging.views import Cell, Result
 from retable.bench.numbers import short
-from retable.bench.report import heatmap, importance, plots
+from retable.bench.report import axes, heatmap, importance, plots, style
+from retable.bench.report import curves as drawing
+from retable.bench.report.axes import Level
+from retable.bench.report.curves import Curve
 from retable.bench.report.drawn import Drawn, Job
 from retable.bench.report.heatmap import Spot
-from retable.bench.report.plots import Curve, Point
+from retable.bench.report.plots import Point
 from retable.bench.report.style import Pen
 from retable.bench.store.status import LOST
 from retable.bench.suite.schema import Bars, Curves, Figure, Heatmap, Importance, Lines
@@ -59,10 +62,13 @@ def curves(job: Job[Curves]) -> Drawn:
         drawn.append((job.named(figure.panels, panel), curves))
     if not by_run:
         return _empty(job, f"no run logged {metric}")
-    data = plots.curves(drawn, job.axis(metric), figure.log, figure.smooth, figure.wrap)
-    gaps = job.gaps(job.cells) + tuple(f"no {metric} was logged: run {t.run_id}" for t in without)
+    levels = [_levels(job, panel) for panel in panels]
+    data = drawing.draw(drawn, job.axis(metric), figure.log, figure.smooth, figure.wrap, levels)
+    gaps = (*job.gaps(job.cells), *job.gaps(job.references, metric))
+    gaps += tuple(f"no {metric} was logged: run {t.run_id}" for t in without)
     alt = f"{metric} over training steps, a line per {figure.colour}"
-    chart = {"axis": job.axis(metric), "log": figure.log, "panels": [_chart(*p, figure) for p in drawn]}
+    read_off = [_chart(*panel, several, figure) for panel, several in zip(drawn, levels, strict=True)]
+    chart = {"axis": job.axis(metric), "log": figure.log, "panels": read_off}
     return job.drawn(data, alt, chart=chart, gaps=gaps, reading=_reading(drawn, figure.smooth))
 
 
@@ -82,15 +88,30 @@ def _reading(drawn: Sequence[tuple[str, Sequence[Curve]]], smooth: int) -> str:
     return "; ".join(said)
 
 
-def _chart(title: str, curves: Sequence[Curve], figure: Curves) -> dict[str, Any]:
+def _levels(job: Job[Curves | Lines | Bars], panel: Any, along: str | None = None) -> list[Level]:
+    """What the references of a panel reach; at which values of `along`, where they are others at each."""
+    several = len(views.values_of(job.references, along)) > 1 if along else False
+    found = []
+    for label, cell in job.yardsticks({job.figure.panels: panel}, along):
+        values = cell.values(job.figure.metric)
+        if values:
+            found.append(Level(label, views.mean(values.values()), cell.get(along or "") if several else None))
+    return found
+
+
+def _chart(title: str, curves: Sequence[Curve], levels: Sequence[Level], figure: Curves) -> dict[str, Any]:
     """The means of a panel's curves to five digits, for the page that shows values under the pointer."""
-    lines = []
+    lines: list[dict[str, Any]] = []
     for curve in curves:
-        found = plots.middle(curve, figure.log, figure.smooth)
+        found = drawing.middle(curve, figure.log, figure.smooth)
         if found is not None:
             x, y = found
             points = [[int(a), float(f"{b:.5g}")] for a, b in zip(x.tolist(), y.tolist(), strict=True)]
             lines.append({"label": curve.label, "colour": curve.pen.colour, "points": points})
+    steps = [step for line in lines for step, _ in line["points"]]
+    for level in axes.shown(levels, figure.log) if steps else ():
+        points = [[step, float(f"{level.value:.5g}")] for step in (min(steps), max(steps))]
+        lines.append({"label": level.label, "colour": style.MUTED, "points": points})
     return {"title": title, "lines": lines}
 
 
@@ -116,6 +137,11 @@ def heat(job: Job[Heatmap]) -> Drawn:
         reading = "; ".join(
             filter(None, [reading, f"darker is better; the {better[:-2]}est value of a panel is outlined"])
         )
+    for label, cell in job.yardsticks():
+        if cell.values(metric):
+            reading = "; ".join(
+                filter(None, [reading, f"{label}: {short(views.mean(cell.values(metric).values()), 4)}"])
+            )
     alt = f"{metric} over {x} and {y}" + (f", a panel per {figure.panels}" if figure.panels else "")
     return job.drawn(data, alt, gaps=job.gaps(job.cells, metric), reading=reading)
 
@@ -151,13 +177,14 @@ def _series(job: Job[Lines | Bars], how: Callable[..., Drawing], alt: str) -> Dr
     if not any(counts):
         return _empty(job, f"no run has {metric}")
     labels: Mapping[str, str] = {text(v): job.label(v) for v in job.values(figure.x)}
-    data = how(groups, figure.x, labels, job.axis(metric), figure.log, figure.wrap)
+    levels = [_levels(job, panel, figure.x) for panel in job.values(figure.panels)]
+    data = how(groups, figure.x, labels, job.axis(metric), figure.log, figure.wrap, levels)
     reading = ""
     if max(counts) >= 3:
         reading = f"mean of {max(counts)} seeds with its 95 % t interval; each seed as a small dot"
     elif max(counts) == 2:
         reading = "mean of 2 seeds; each seed as a small dot"
-    return job.drawn(data, alt, gaps=job.gaps(job.cells, metric), reading=reading)
+    return job.drawn(data, alt, gaps=job.gaps([*job.cells, *job.references], metric), reading=reading)
 
 
 def lines(job: Job[Lines]) -> Drawn:

@@ -117,7 +117,7 @@ def _table(page: Page, built: Built) -> str:
         lines += [f"    {' '.join(rules)}", f"    {' & '.join(below)} \\\\"]
     lines.append(r"    \midrule")
     for key, label in built.rows.items():
-        cells = [escape(label)]
+        cells = [rf"\emph{{{escape(label)}}}" if key in built.references else escape(label)]
         for name in built.table.columns:
             entry = built.entries[key][name]
             if name in built.with_published:
@@ -131,7 +131,9 @@ def _table(page: Page, built: Built) -> str:
 def _caption(page: Page, built: Built) -> str:
     about = page.book.suite.scales[page.scale].about.rstrip(".")
     title, where, source = f"{built.table.title}.", f"Scale {page.scale}: {about}.", _source(built.table.source)
-    return escape(sentences(title, built.ours, where, built.table.note, built.caution, source))
+    said = [f"{built.rows[key]} ({what})" for key, what in built.references.items()]
+    references = f"In italics references, no methods of the paper: {'; '.join(said)}." if said else ""
+    return escape(sentences(title, built.ours, where, built.table.note, references, built.caution, source))
 
 
 def _source(source: str) -> str:

@@ -6,7 +6,7 @@ LaTeX has room for neither and spells the entries themselves.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from retable.bench.judging import stats, views
@@ -36,10 +36,20 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """rows: label and sides, in the order of the columns, the paper's before ours. footnotes: letter and words."""
+class Line:
+    """A row: its sides in the order of the columns, the paper's before ours. reference: letter and words of the
+    footnote that says what it does, where it is a yardstick; else nothing."""
 
-    rows: list[tuple[str, list[Side]]]
+    label: str
+    reference: tuple[tuple[str, str], ...]
+    sides: list[Side]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """footnotes: letter and words."""
+
+    rows: list[Line]
     footnotes: list[tuple[str, str]]
 
 
@@ -47,7 +57,7 @@ def lay_out(built: Built) -> Layout:
     """The sides of every cell. Equal footnotes share a letter; letters are in order of first use."""
     letters: dict[str, str] = {}
 
-    def marks(notes: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    def marks(notes: Sequence[str]) -> tuple[tuple[str, str], ...]:
         for words in notes:
             n = len(letters)
             letters.setdefault(words, "abcdefghijklmnopqrstuvwxyz"[n % 26] * (n // 26 + 1))
@@ -55,7 +65,8 @@ def lay_out(built: Built) -> Layout:
 
     rows = []
     for key, label in built.rows.items():
-        sides = []
+        sides: list[Side] = []
+        reference = marks([f"reference: {built.references[key]}"] if key in built.references else [])
         for name, column in built.table.columns.items():
             entry = built.entries[key][name]
             if name in built.with_published:
@@ -64,7 +75,7 @@ def lay_out(built: Built) -> Layout:
                 sides.append(Side(entry.papers(column), marks(lacks), known, "paper"))
             shown, notes = _ours(built, name, entry)
             sides.append(Side(shown, marks(notes), entry.measured, entry.state))
-        rows.append((label, sides))
+        rows.append(Line(label, reference, sides))
     return Layout(rows, [(letter, words) for words, letter in letters.items()])
 
 

@@ -10,7 +10,7 @@ from retable.bench.numbers import Number
 from retable.bench.report import layout
 from retable.bench.report.drawn import Drawn
 from retable.bench.report.github import attribute, clip, escape, fold, grid, slug
-from retable.bench.report.layout import Side
+from retable.bench.report.layout import Line, Side
 from retable.bench.report.page import AGREE, COMPLETE, ELSEWHERE, Page, beside, comparisons
 from retable.bench.report.tables import Built
 from retable.bench.report.words import Listing, capital, in_paper
@@ -124,7 +124,7 @@ def _table(page: Page, built: Built) -> str:
     if built.problem:
         parts.append(f"> Not run at scale `{page.scale}`: {escape(built.problem)}")
     if built.shown:
-        parts.append(grid(head, [[escape(label), *map(_side, sides)] for label, sides in laid.rows], align))
+        parts.append(grid(head, [[_row_label(line), *map(_side, line.sides)] for line in laid.rows], align))
     parts.append(" ".join([*map(escape, built.said), _source(built.table.source)]))
     if built.shown and laid.footnotes:
         parts.append("<br>\n".join(f"<sup>{mark}</sup> {escape(words)}" for mark, words in laid.footnotes))
@@ -134,9 +134,18 @@ def _table(page: Page, built: Built) -> str:
     return "\n\n".join(parts)
 
 
+def _row_label(line: Line) -> str:
+    label = escape(line.label)
+    return f"*{label}*{_marks(line.reference)}" if line.reference else label
+
+
 def _side(side: Side) -> str:
     shown = _glue(side.text) if isinstance(side.value, Number) else escape(side.text)
-    return shown + "".join(f"<sup>{mark}</sup>" for mark, _ in side.marks)
+    return shown + _marks(side.marks)
+
+
+def _marks(marks: Sequence[tuple[str, str]]) -> str:
+    return "".join(f"<sup>{mark}</sup>" for mark, _ in marks)
 
 
 def _claim(verdict: Verdict) -> str:

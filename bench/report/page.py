@@ -301,7 +301,9 @@ def _declared(book: Book) -> list[Declared]:
             Declared(
                 name=name,
                 task=experiment.task,
-                about=experiment.about,
+                about=f"{experiment.about}; reference: {experiment.reference}"
+                if experiment.reference
+                else experiment.about,
                 size=f"{counted(len(every), 'cell')} × {counted(seeds, 'seed')}",
                 varied="; ".join(f"{n}: {_some(text(v) for v in views.values_of(every, n))}" for n in names),
                 fixed=", ".join(f"{k} {text(v)}" for k, v in sorted(fixed.items())),

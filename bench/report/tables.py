@@ -64,6 +64,7 @@ class Built:
     """A table ready to be spelled. entries: row key -> column key -> entry; rows: row key -> label.
 
     with_published: columns that have a published side. selections: what the winners alone would hide, by row.
+    references: row key -> what its trials do, for the rows that are yardsticks and no methods of the paper.
     n: seeds of most cells. problem: why the whole table can't be shown at this scale, or empty. caution: what a reader
     must not read out of it, or empty.
     """
@@ -74,6 +75,7 @@ class Built:
     entries: dict[str, dict[str, Entry]]
     with_published: frozenset[str]
     selections: dict[str, list[Choice]]
+    references: dict[str, str]
     n: int
     problem: str = ""
     caution: str = ""
@@ -122,8 +124,10 @@ def build(book: Book, name: str, table: Table, caution: str = "") -> Built:
     rows = _rows(book, name, table)
     entries: dict[str, dict[str, Entry]] = {}
     selections: dict[str, list[Choice]] = {}
+    references: dict[str, str] = {}
     for key, (_, row) in rows.items():
         published = _published_row(table, key)
+        grid: list[Result] = []
         entries[key] = {}
         for column_name, column in table.columns.items():
             entry = _published(published.get(column_name))
@@ -131,34 +135,44 @@ def build(book: Book, name: str, table: Table, caution: str = "") -> Built:
                 entries[key][column_name] = replace(entry, state="not here", note=problem)
                 continue
             place = f"tables.{name}: row {key}, column {column_name}"
-            experiments = column.from_ or row.from_ or table.from_
+            experiments = _experiments(book, table, row, column)
+            if not experiments:
+                entries[key][column_name] = entry
+                continue
             seen = views.look(book, place, table, row.where, column.where, experiments=experiments)
             entries[key][column_name] = _measured(book, place, entry, column, seen, experiments)
+            grid += seen.grid
             if seen.choices and not column.where and not column.from_:
                 selections[key] = seen.choices
+        reference = _reference(book, grid, row.from_ or table.from_)
+        if reference:
+            references[key] = reference
+            selections.pop(key, None)
+    methods = [row for key, row in entries.items() if key not in references]
     for column_name, column in table.columns.items():
         if column.published_from:
             _derive_published(table, column_name, column, entries)
         if column.relative_to:
-            _make_relative(column_name, column, entries)
+            _make_relative(column_name, column, entries, methods)
     shown = frozenset(
         c
         for c in table.columns
         if any(row[c].published is not None or row[c].not_published for row in entries.values())
     )
-    counts = [e.n for row in entries.values() for e in row.values() if e.n]
+    counts = [e.n for row in methods or entries.values() for e in row.values() if e.n]
     usual = max(counts, key=counts.count, default=0)
     labels = {key: label for key, (label, _) in rows.items()}
     beside = usual and any(table.columns[c].metric is not None for c in shown)
-    return Built(name, table, labels, entries, shown, selections, usual, problem, caution if beside else "")
+    return Built(name, table, labels, entries, shown, selections, references, usual, problem, caution if beside else "")
 
 
 def _rows(book: Book, name: str, table: Table) -> dict[str, tuple[str, Row]]:
-    """Row key -> label and filter: explicit rows, or a row per value of a setting, published ones included."""
+    """Row key -> label and filter: explicit rows, or a row per value of a setting, published ones included, and a row
+    per reference."""
     if not isinstance(table.rows, str):
         return {key: (row.label or table.labels.get(key, key), row) for key, row in table.rows.items()}
     place = f"tables.{name}.rows"
-    every = views.cells(book.pick(place, table.from_, table.where))
+    every, references = book.apart(views.cells(book.pick(place, table.from_, table.where)))
     if every:
         book.require(place, table.rows)
     found = {text(v): v for v in views.values_of(every, table.rows)}
@@ -167,7 +181,37 @@ def _rows(book: Book, name: str, table: Table) -> dict[str, tuple[str, Row]]:
             found[key] = key
     listed = [k for k in [*table.published, *table.labels] if k in found]
     order = [*dict.fromkeys(listed), *(k for k in found if k not in listed)] if set(listed) == set(found) else [*found]
-    return {key: (table.labels.get(key, key), Row(where={table.rows: found[key]})) for key in order}
+    methods = [name for name in table.from_ if not book.suite.experiments[name].reference]
+    rows = {key: (table.labels.get(key, key), _row(methods, {table.rows: found[key]})) for key in order}
+    for own in dict.fromkeys(cell.trials[0].experiment for cell in references):
+        label, key = table.labels.get(own, own), f"reference {own}"
+        values = views.values_of([c for c in references if c.trials[0].experiment == own], table.rows)
+        if len(values) < 2:
+            rows[key] = (label, _row([own]))
+            continue
+        for word, value in ((text(value), value) for value in values):
+            rows[f"{key} {word}"] = (f"{label}, {table.labels.get(word, word)}", _row([own], {table.rows: value}))
+    return rows
+
+
+def _row(experiments: Sequence[str], where: Mapping[str, Any] | None = None) -> Row:
+    return Row.model_validate({"from": experiments, "where": where or {}})
+
+
+def _experiments(book: Book, table: Table, row: Row, column: Column) -> Sequence[str]:
+    """Where a cell's trials come from: what its column says, then its row, then the table. A reference's row shows
+    nothing but the reference."""
+    if column.from_ and row.from_ and all(book.suite.experiments[name].reference for name in row.from_):
+        return [name for name in row.from_ if name in column.from_]
+    return column.from_ or row.from_ or table.from_
+
+
+def _reference(book: Book, grid: Sequence[Result], declared: Sequence[str]) -> str:
+    """What the trials of a row do, where all of them are a reference's; empty where it is a method's."""
+    if grid:
+        return book.reference(grid)
+    said = [book.suite.experiments[name].reference for name in declared]
+    return "; ".join(dict.fromkeys(said)) if all(said) else ""
 
 
 def _is_key(key: str, value: Any) -> bool:
@@ -296,8 +340,10 @@ def _derive_published(table: Table, name: str, column: Column, entries: dict[str
             entries[key][name] = replace(entries[key][name], not_published=entries[key][source].not_published)
 
 
-def _make_relative(name: str, column: Column, entries: dict[str, dict[str, Entry]]) -> None:
-    best = _best([row[name].measured for row in entries.values()], column)
+def _make_relative(
+    name: str, column: Column, entries: dict[str, dict[str, Entry]], methods: Sequence[dict[str, Entry]]
+) -> None:
+    best = _best([row[name].measured for row in methods], column)
     if not best:
         return
     for row in entries.values():

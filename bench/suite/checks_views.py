@@ -112,6 +112,8 @@ class ViewCheck:
             path = (*self.path, "published", row_name)
             if row_name not in known_rows:
                 yield unknown(path, "row", row_name, known_rows)
+            elif self.of_reference(table, row_name):
+                yield Problem(path, "is a reference's row, of which the paper publishes nothing; leave it out")
             for column_name, value in cells.items():
                 if column_name not in table.columns:
                     yield unknown((*path, column_name), "column", column_name, table.columns)
@@ -119,9 +121,20 @@ class ViewCheck:
                     yield Problem(
                         (*path, column_name), "is derived from another column's published value; leave it out"
                     )
+        references = [name for name in table.from_ if self.suite.experiments[name].reference]
         for label in table.labels:
-            if label not in known_rows:
+            if label not in (*known_rows, *references):
                 yield unknown((*self.path, "labels", label), "row", label, known_rows)
+
+    def of_reference(self, table: Table, row: str) -> bool:
+        """Whether a row shows references alone."""
+        if isinstance(table.rows, str):
+            key = table.rows
+            own = [e for e in table.from_ if any(text(v) == row for v in self.values.get(e, {}).get(key, ()))]
+        else:
+            own = list(table.rows[row].from_ or table.from_)
+        known = self.suite.experiments
+        return bool(own) and all(e in known and known[e].reference for e in own)
 
     def experiments(self, at: Path_, names: Iterable[str] | None) -> Iterator[Problem]:
         for name in names or ():

@@ -18,7 +18,7 @@ from report_sample import FLAT, hit, results, suite_with, troubled
 
 from retable.bench.judging import views
 from retable.bench.judging.views import ReportError
-from retable.bench.report import figures, plots, style
+from retable.bench.report import curves, figures, style
 from retable.bench.report.drawn import Drawn
 from retable.bench.suite import schema
 
@@ -161,18 +161,18 @@ def test_the_curve_of_a_collapsed_run_is_a_line_like_any_with_the_word_in_the_le
 def test_no_mean_counts_a_collapsed_seed_beside_finished_ones() -> None:
     (pen,) = style.pens(1)
     series = [(np.arange(3.0), np.full(3, level)) for level in (1.0, 3.0, 100.0)]
-    some = plots.Curve("a", pen, series, ["finished", "finished", "collapsed"])
-    found = plots.middle(some, False, 1)
+    some = curves.Curve("a", pen, series, ["finished", "finished", "collapsed"])
+    found = curves.middle(some, False, 1)
     assert found is not None and found[1].tolist() == [2.0, 2.0, 2.0]
-    alone = plots.middle(plots.Curve("a", pen, series[2:], ["collapsed"]), False, 1)
+    alone = curves.middle(curves.Curve("a", pen, series[2:], ["collapsed"]), False, 1)
     assert alone is not None and alone[1].tolist() == [100.0] * 3
-    assert plots.middle(plots.Curve("a", pen, series[2:], ["diverged"]), False, 1) is None
+    assert curves.middle(curves.Curve("a", pen, series[2:], ["diverged"]), False, 1) is None
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=3000))
 def test_thinning_keeps_extremes_ends_and_order(values: list[float]) -> None:
     steps = np.arange(len(values), dtype=np.float64)
-    x, y = plots.thinned(steps, np.array(values), most=100)
+    x, y = curves.thinned(steps, np.array(values), most=100)
     assert len(x) <= 103
     assert (y.min(), y.max(), y[0], y[-1]) == (min(values), max(values), values[0], values[-1])
     assert (np.diff(x) > 0).all()
@@ -180,7 +180,7 @@ def test_thinning_keeps_extremes_ends_and_order(values: list[float]) -> None:
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=60), st.integers(1, 80))
 def test_smoothing_is_a_running_mean(values: list[float], window: int) -> None:
-    got = plots.smoothed(np.array(values), window)
+    got = curves.smoothed(np.array(values), window)
     expected = [np.mean(values[max(0, i - window + 1) : i + 1]) for i in range(len(values))]
     assert got == pytest.approx(expected, abs=1e-6)
 

@@ -91,7 +91,7 @@ def test_a_collapsed_cell_is_the_word_with_its_number_in_a_footnote(tmp_path: Pa
     gone = {"state": "collapsed", "reason": FLAT, "loss/total": 2.4184e8}
     table = built(tmp_path, "table2", change=lambda row: gone if hit(row, optimizer="rprop") else None)
     laid = layout.lay_out(table)
-    side = dict(laid.rows)["rprop"][0]
+    side = next(line.sides[0] for line in laid.rows if line.label == "rprop")
     assert (side.text, side.state, side.number) == ("collapsed", "collapsed", None)
     assert dict(laid.footnotes)[side.marks[0][0]] == f"collapsed: {FLAT} (2.418·10⁸)"
 
@@ -140,7 +140,7 @@ def test_equal_footnotes_share_a_letter_in_the_order_of_their_first_use(tmp_path
         tmp_path, "table2", change=lambda row: gone if hit(row, optimizer="rprop", experiment="defaults") else None
     )
     laid = layout.lay_out(table)
-    sides = dict(laid.rows)
+    sides = {line.label: line.sides for line in laid.rows}
     assert [side.state for side in sides["rprop"]] == ["failed", "failed"]
     assert [mark for side in sides["rprop"] for mark, _ in side.marks] == [laid.footnotes[0][0]] * 2 == ["a", "a"]
     assert len(laid.footnotes) == 1
