@@ -69,7 +69,7 @@ def run(
 
     Raises `SuiteError`, `PlanError`, `StoreError`, or `RunError` (data is missing, workers cannot start).
     """
-    file = _opened(suite)
+    file = opened(suite)
     planned = plan.trials(file.suite, scale, overrides=overrides, seeds=seeds)
     chosen = plan.select(planned, where, only, file.suite, trials)
     place = places.locate(file.project, tracking, storage)
@@ -112,7 +112,7 @@ def results(
     """What the runs of a suite measured, as tidy pandas frames. Raises `SuiteError`, `PlanError` or `StoreError`."""
     from retable.bench.results import frames
 
-    file = _opened(suite)
+    file = opened(suite)
     return frames.load(file, scale, places.locate(file.project, tracking), overrides=overrides, seeds=seeds)
 
 
@@ -133,7 +133,7 @@ def report(
     """
     from retable.bench.report import ledger, write
 
-    file = _opened(suite)
+    file = opened(suite)
     found = results(file, scale=scale, seeds=seeds, overrides=overrides, tracking=tracking)
     if not (found.trials["run_id"] != "").any():
         return None
@@ -155,7 +155,7 @@ def _nothing_to_do(chosen: Sequence[Trial], place: places.Stores, digests: Mappi
     return not reading.runs(place.tracking, names, running=True)
 
 
-def _opened(suite: SuiteFile | str | Path) -> SuiteFile:
+def opened(suite: SuiteFile | str | Path) -> SuiteFile:
     """The suite, whose project this process works for from now on."""
     file = suite if isinstance(suite, SuiteFile) else loader.load(suite)
     enter(file.project)

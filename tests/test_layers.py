@@ -28,6 +28,7 @@ ORDER = (
     "retable.bench.report",
     "retable.bench.apply",
     "retable.bench.api",
+    "retable.bench.deciding",
     "retable.bench.testing",
     "retable.bench",
     "retable.bench.commands",

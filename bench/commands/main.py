@@ -17,7 +17,7 @@ from retable.bench.commands.output import let_readers_leave
 from retable.bench.errors import RetableError
 
 NAMES = (
-    *("apply", "check", "compare", "data", "doctor", "gc", "list", "plan"),
+    *("apply", "check", "compare", "data", "decide", "doctor", "gc", "list", "plan"),
     *("report", "run", "show", "status", "ui", "verify", "why", "worker"),
 )
 """Each is the module beside this one whose `command` it is."""
