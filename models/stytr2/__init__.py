@@ -136,6 +136,12 @@ class Model(Settings):
         "less grey times four, without which LayerNorm hides the picture behind its brightness; and grey as "
         "the first output",
     )
+    pretrained: str = Field(
+        default="",
+        pattern="^(file:.+)?$",
+        description="file:FOLDER: start from the three files of weights that the original's authors released; "
+        "needs its form of the network",
+    )
 
     taps: TapSet = Field(default="paper", description="layers of the training losses")
     measured_taps: TapSet = Field(default="paper", description="layers of the reported losses, equal for all trials")
@@ -167,6 +173,12 @@ class Model(Settings):
         ):
             if all_of and count > len(all_of):
                 raise ValueError(f"{word}: there are {len(all_of)}, {count} are asked for (0: all)")
+        original = (self.embedding, self.norm, self.cape, self.decoder_attention)
+        if self.pretrained and original != ("shared", "post", "attention", "memory"):
+            raise ValueError(
+                "pretrained: the released weights are of the original's form: embedding shared, norm post, cape "
+                "attention, decoder_attention memory"
+            )
         return self
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from retable.models.stytr2 import Model
+from retable.models.stytr2 import Model, official
 from retable.models.stytr2.transformer import DecoderLayer, EncoderLayer
 
 CENTRED_GAIN = 4.0
@@ -176,10 +177,13 @@ def _start(net: Generator) -> None:
 
 
 def initial(settings: Model, seed: int) -> Generator:
-    """The generator at step 0: the same weights for one seed, whatever drew random numbers before."""
+    """The generator at step 0: the same weights for one seed, whatever drew random numbers before; or released ones."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Generator(settings)
+        net = Generator(settings)
+    if settings.pretrained:
+        net.load_state_dict(official.read(Path(settings.pretrained.removeprefix("file:")), net.state_dict()))
+    return net
 
 
 def _tokens(map_BDhw: Tensor) -> Tensor:

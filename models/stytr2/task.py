@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 from retable.bench.task import Context, Evaluation, State
 from retable.models import precision
 from retable.models.precision import computation_dtype
-from retable.models.stytr2 import TAPS, Training, data, measuring, objective, schedules
+from retable.models.stytr2 import TAPS, Training, data, measuring, objective, official, schedules
 from retable.models.stytr2.network import initial
 
 FIRST_STEPS = 20
@@ -66,7 +67,10 @@ class TrainingTask:
     @property
     def facts(self) -> dict[str, Any]:
         """What the losses depend on beside the settings."""
-        return precision.facts(self.dtype, self.network.targets.network.as_dict())
+        found = precision.facts(self.dtype, self.network.targets.network.as_dict())
+        if folder := self.settings.pretrained.removeprefix("file:"):
+            found["pretrained"] = official.digests(Path(folder))
+        return found
 
     def step(self, index: int) -> Mapping[str, Tensor]:
         """One batch of equation 12. Where a validation is due it comes first: its values are those before the step."""
