@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 from retable.bench.judging import power, stats
 from retable.bench.judging.looks import SCHEDULE
-from retable.bench.judging.verdicts import Verdict, Word
+from retable.bench.judging.verdicts import UNDECIDED, Verdict
 from retable.bench.judging.views import Book, Result
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.values import canonical
-
-UNDECIDED: tuple[Word, ...] = ("within noise", "direction only", "direction only (opposite)")
 
 
 @dataclass(frozen=True)

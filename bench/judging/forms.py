@@ -172,16 +172,29 @@ def _ratios(check: Ratio, of: list[Cell], to: list[Cell], reader: Reader) -> lis
 
 def published_ratio(suite: Suite, check: Ratio) -> str:
     """The paper's own ratio, by the same statistic as ours: `×1.84`; a range where several are held; "" for none."""
+    found = _published(suite, check)
+    return " to ".join(map(times, dict.fromkeys([*found[:1], *found[-1:]])))
+
+
+def published_effect(suite: Suite, check: Ratio) -> float | None:
+    """How far the published ratio is inside the nearest bound, as a logarithm; None where it is not inside."""
+    away = [
+        sign * math.log(value / bound)
+        for value in _published(suite, check)
+        for bound, sign in ((check.at_least, 1.0), (check.at_most, -1.0))
+        if bound is not None
+    ]
+    return min(away) if away and min(away) > 0 else None
+
+
+def _published(suite: Suite, check: Ratio) -> list[float]:
     stated = check.published
-    if stated is None:
-        return ""
-    if isinstance(stated, (int, float)):
-        return times(stated)
+    if stated is None or isinstance(stated, (int, float)):
+        return [] if stated is None else [stated]
     of = views.mean(published(suite, cell) for cell in stated.of)
     to = [published(suite, cell) for cell in stated.to]
     ends = {"mean": [views.mean(to)], "lowest": [min(to)], "highest": [max(to)]}.get(check.to_statistic, to)
-    found = sorted(of / under for under in ends)
-    return f"{times(found[0])} to {times(found[-1])}" if len(found) > 1 else times(found[0])
+    return sorted(of / under for under in ends)
 
 
 def _ratio_shown(sign: float, bound: float) -> Callable[[float], float]:

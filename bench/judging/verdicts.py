@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from retable.bench.judging import looks, stats, views
+from retable.bench.judging import looks, power, stats, views
 from retable.bench.judging.checks import prepare
-from retable.bench.judging.forms import published_ratio
+from retable.bench.judging.forms import published_effect, published_ratio
 from retable.bench.judging.looks import FIRST, Look
 from retable.bench.judging.preconditions import Condition, hold
 from retable.bench.judging.sides import CannotJudge, Clause, Comparison
@@ -60,6 +60,9 @@ MEANINGS: dict[Word, str] = {
     "not judgeable here": "what the sentence takes for granted does not hold of our runs, so they cannot try it",
     "not run": "runs that the claim needs are missing, failed, or beyond this scale",
 }
+
+
+UNDECIDED: tuple[Word, ...] = ("within noise", "direction only", "direction only (opposite)")
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,28 @@ def judge(book: Book, name: str, claim: Claim) -> Verdict:
     basis = _basis(judged, len(setup.clauses), claim, views.how_lost(setup.used), _published(book, claim), this)
     same = isinstance(claim.check, Same) and first.outcome == "reproduced"
     word = "the same" if same else first.outcome
-    return Verdict(name, claim, word, basis, judged, first.difference.n, _notes(seen, setup.used), conditions)
+    notes = (*_notes(seen, setup.used), *_takes(book, claim, first))
+    return Verdict(name, claim, word, basis, judged, first.difference.n, notes, conditions)
+
+
+def _takes(book: Book, claim: Claim, first: Judged) -> list[str]:
+    """What it would take to decide an undecided claim: seeds, and hours of one core's work."""
+    d = first.difference
+    if first.outcome not in UNDECIDED or claim.kind != "learned" or claim.replicates:
+        return []
+    if d.n < stats.ENOUGH:
+        return [f"{stats.ENOUGH} seeds are the fewest that decide"]
+    need = power.needed(d, (1 - first.level) / 2)
+    if need is None:
+        return []
+    spent = [t.seconds for c in first.comparison.cells for t in c.trials if math.isfinite(t.seconds)]
+    cells = len(first.comparison.cells)
+    hours = (need.seeds - d.n) * cells * sum(spent) / max(1, len(spent)) / 3600
+    text = f"to decide it: {need.words}, {short(hours, 2)} core-hours, for the effect seen"
+    effect = published_effect(book.suite, claim.check) if isinstance(claim.check, Ratio) else None
+    if effect:
+        text += f"; {power.seeds_for(effect, d.error * math.sqrt(d.n), (1 - first.level) / 2)} for the published one"
+    return [text]
 
 
 def _seeds(one: Comparison) -> int:
