@@ -1,8 +1,9 @@
 """Figures of kind `arrays`: series from the .npz files that runs saved, a row per run and a panel per array.
 
 A two-dimensional array is a line per row, coloured from first to last along a rainbow whose bar says what the rows
-are (epochs, say), or a legend where they are few (layers, say); a one-dimensional one is a single line. Call inside
-`style.look()`.
+are (epochs, say), or a legend where they are few (layers, say); a one-dimensional one is a single line. Of several
+seeds a line is the median, and the first and the last line, or the only one, have a band from the lowest to the
+highest. Call inside `style.look()`.
 """
 
 from __future__ import annotations
@@ -53,11 +54,16 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class Row:
-    """One run of the figure: its label and arrays, or the reason why it has none."""
+    """One cell of the figure: its label and the arrays of a run, or the reason why it has none.
+
+    others: the arrays of its other seeds, of the same shapes. value: of the setting that rows stand for, as text.
+    """
 
     label: str
     arrays: Mapping[str, Array]
     why: str = ""
+    others: Sequence[Mapping[str, Array]] = ()
+    value: str = ""
 
 
 def read(data: bytes) -> dict[str, Array]:
@@ -90,6 +96,15 @@ def lacking(row: Row, panels: Sequence[Panel], by: str | None) -> str:
         if by and y.ndim == 2 and (by not in row.arrays or row.arrays[by].shape != y.shape[:1]):
             return f"there is no array '{by}' with a number for each of the {len(y)} lines of '{panel.y}'"
     return ""
+
+
+def alike(row: Row, arrays: Mapping[str, Array], panels: Sequence[Panel], by: str | None) -> bool:
+    """Whether another seed's arrays can be drawn over a row's: of the same shapes, along the same axes."""
+    if lacking(Row(row.label, arrays), panels, by):
+        return False
+    axes = {name for name in (by, *(panel.x for panel in panels)) if name}
+    same = all(np.array_equal(arrays[name], row.arrays[name]) for name in axes if name in row.arrays)
+    return same and all(arrays[panel.y].shape == row.arrays[panel.y].shape for panel in panels)
 
 
 def draw(rows: Sequence[Row], panels: Sequence[Panel], by: str | None) -> Figure:
@@ -125,39 +140,59 @@ def _key(figure: Figure, frames: list[Frame], values: Array, scale: Normalize, t
         figure.legend(handles=lines, title=title, loc="outside right upper")
     else:
         bar = figure.colorbar(ScalarMappable(scale, colormaps["turbo"]), ax=frames, aspect=40, pad=0.015)
-        bar.set_label(title)
+        bar.set_label(f"{title} (thick: {values.min():g} and {values.max():g})")
+        bar.ax.set_ylim(values.min(), values.max())
         bar.outline.set_visible(False)
 
 
 def _range(known: Sequence[Array]) -> tuple[float, float]:
+    """Of the rainbow, whose both ends are nearly black and are left out."""
     everything = np.unique(np.concatenate(known))
     low, high = float(everything.min()), float(everything.max())
-    if len(everything) <= FEW:  # both ends of the rainbow are nearly black
-        low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
+    low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
     return low, high if high > low else low + 1
 
 
 def _panel(frame: Frame, row: Row, panel: Panel, order: Array | None, scale: Normalize | None) -> None:
     y = row.arrays[panel.y]
-    lines = y[None] if y.ndim == 1 else y
-    x = row.arrays[panel.x] if panel.x else np.arange(lines.shape[1], dtype=np.float64)
+    middle, low, high = _over_seeds([y, *(other[panel.y] for other in row.others)])
+    x = row.arrays[panel.x] if panel.x else np.arange(middle.shape[1], dtype=np.float64)
     shades = colormaps["turbo"]
-    for k, line in enumerate(lines):
+    coloured = y.ndim == 2 and order is not None and scale is not None
+    for k, line in enumerate(middle):
         good = np.isfinite(line) & ((line > 0) | (not panel.log))
-        colour = shades(scale(order[k])) if y.ndim == 2 and order is not None and scale is not None else style.INK
-        marker = "o" if y.ndim == 1 else ""
-        frame.plot(x[good], line[good], color=colour, linewidth=1.0, marker=marker, markersize=2.5)
+        colour = shades(scale(order[k])) if coloured and order is not None and scale is not None else style.INK
+        end = k in (0, len(middle) - 1)
+        many = len(middle) > FEW
+        frame.plot(
+            x[good], line[good], color=colour, marker="o" if y.ndim == 1 else "", markersize=2.5,
+            linewidth=1.0 if not many else 1.8 if end else 0.7, alpha=0.5 if many and not end else 1.0,
+            zorder=3 if end else 2,
+        )  # fmt: skip
+        if end and row.others and (many or y.ndim == 1):
+            frame.fill_between(x[good], low[k][good], high[k][good], color=colour, alpha=0.18, linewidth=0, zorder=1)
+    for point in (points := panel.published.get(row.value, [])):
+        frame.plot(*point, marker="D", markersize=4.5, color=style.BAD, fillstyle="none", zorder=4)
     if panel.log:
-        _log_axis(frame, lines)
+        _log_axis(frame, np.concatenate([middle.ravel(), [y for _, y in points]]))
     if panel.limits is not None:
         frame.set_ylim(*panel.limits)
-    frame.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    frame.xaxis.set_major_locator(MaxNLocator(4, integer=not panel.x or bool(np.ptp(x) > 1)))
     frame.tick_params(labelsize=7.5)
-    frame.margins(x=0.02)
+    frame.margins(x=0.02 if not points else 0.06)
 
 
-def _log_axis(frame: Frame, lines: Array) -> None:
-    positive = lines[np.isfinite(lines) & (lines > 0)]
+def _over_seeds(several: Sequence[Array]) -> tuple[Array, Array, Array]:
+    """Median, lowest and highest over seeds, [lines, points] each; nan where fewer than half have a number."""
+    stack = np.stack([np.atleast_2d(y) for y in several])
+    finite = np.isfinite(stack)
+    none = finite.sum(0) * 2 < len(stack)
+    kept = np.where(none, 0.0, np.where(finite, stack, np.nan))
+    return tuple(np.where(none, np.nan, f(kept, axis=0)) for f in (np.nanmedian, np.nanmin, np.nanmax))  # type: ignore[return-value]
+
+
+def _log_axis(frame: Frame, values: Array) -> None:
+    positive = values[np.isfinite(values) & (values > 0)]
     if not positive.size:
         frame.text(0.5, 0.5, "no value above 0", ha="center", transform=frame.transAxes, color=style.MUTED)
         return

@@ -153,9 +153,9 @@ class Job(Generic[F]):
         return Picture(f"{stem}.{style.kind(data)}", data, style.width(data), alt, drawing)
 
     def axis(self, metric: str) -> str:
-        """A metric with its unit."""
-        unit = self.book.unit(self.figure.from_, metric)
-        return f"{metric} ({unit})" if unit else metric
+        """A metric with its unit, in the suite's words where it has some."""
+        unit, words = self.book.unit(self.figure.from_, metric), getattr(self.figure, "metric_label", "") or metric
+        return f"{words} ({unit})" if unit else words
 
     def one_seed(self) -> str:
         """Which seed stands for the others where pictures cannot be averaged, or an empty text."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from retable.bench.judging import views
@@ -10,6 +12,7 @@ from retable.bench.report import arrays, mosaic
 from retable.bench.report.drawn import Drawn, Job
 from retable.bench.store.digests import Damaged
 from retable.bench.suite.schema import Arrays, Images
+from retable.bench.suite.values import text
 
 
 def images(job: Job[Images]) -> Drawn:
@@ -119,7 +122,7 @@ def _unreadable(job: Job[Any], run_id: str, artifact: str, error: OSError | Valu
 
 
 def array_lines(job: Job[Arrays]) -> Drawn:
-    """The arrays of each row's first finished seed, of a collapsed one where none finished."""
+    """The arrays of each row's finished seeds, of a collapsed one where none finished."""
     figure, panels = job.figure, job.figure.arrays
     rows = [_row(job, job.named(figure.rows, v), job.at({figure.rows: v})) for v in job.values(figure.rows)]
     rows += [_row(job, _reference(label), cell) for label, cell in job.yardsticks()]
@@ -127,7 +130,11 @@ def array_lines(job: Job[Arrays]) -> Drawn:
     if all(row.why for row in rows):
         return job.undrawn("; ".join(gaps))
     alt = f"{figure.title}: {', '.join(panel.title for panel in panels)}"
-    return job.drawn(arrays.draw(rows, panels, figure.by), alt, gaps=gaps, reading=job.one_seed())
+    seeds = max(1 + len(row.others) for row in rows)
+    reading = [f"median of {seeds} seeds, bands from the lowest to the highest" if seeds > 1 else job.one_seed()]
+    if any(panel.published for panel in panels):
+        reading.append("diamonds: the published values")
+    return job.drawn(arrays.draw(rows, panels, figure.by), alt, gaps=gaps, reading="; ".join(filter(None, reading)))
 
 
 def _row(job: Job[Arrays], label: str, cell: Cell | None) -> arrays.Row:
@@ -138,10 +145,25 @@ def _row(job: Job[Arrays], label: str, cell: Cell | None) -> arrays.Row:
     trial, label = _stands_for(cell, label)
     if trial is None:
         return arrays.Row(label, {}, views.trouble(cell.trials[0]))
+    value = "" if figure.rows is None else text(value)
     try:
-        row = arrays.Row(label, arrays.read(job.book.results.artifact(trial.run_id, figure.artifact).read_bytes()))
+        row = arrays.Row(label, _arrays(job, trial), value=value)
     except FileNotFoundError:
         return arrays.Row(label, {}, f"the run saved no {figure.artifact}")
     except (OSError, ValueError, Damaged) as error:
         return arrays.Row(label, {}, _unreadable(job, trial.run_id, figure.artifact, error))
-    return arrays.Row(label, row.arrays, arrays.lacking(row, figure.arrays, figure.by))
+    if why := arrays.lacking(row, figure.arrays, figure.by):
+        return replace(row, why=why)
+    others = []
+    for other in cell.in_state(trial.state):
+        if other is not trial:
+            # A broken file is told where it is the only one; here the row has what the other seeds say.
+            with suppress(OSError, ValueError, Damaged):
+                found = _arrays(job, other)
+                others += [found] if arrays.alike(row, found, figure.arrays, figure.by) else []
+    return replace(row, others=others)
+
+
+def _arrays(job: Job[Arrays], trial: Result) -> dict[str, arrays.Array]:
+    """What a run saved. Raises FileNotFoundError where there is none, others of `_row` where it cannot be read."""
+    return arrays.read(job.book.results.artifact(trial.run_id, job.figure.artifact).read_bytes())

@@ -178,7 +178,10 @@ def _series(job: Job[Lines | Bars], how: Callable[..., Drawing], alt: str) -> Dr
         return _empty(job, f"no run has {metric}")
     labels: Mapping[str, str] = {text(v): job.label(v) for v in job.values(figure.x)}
     levels = [_levels(job, panel, figure.x) for panel in job.values(figure.panels)]
-    data = how(groups, figure.x, labels, job.axis(metric), figure.log, figure.wrap, levels)
+    name = getattr(figure, "x_label", "") or figure.x
+    data = how(groups, name, labels, job.axis(metric), figure.log, figure.wrap, levels)
+    if isinstance(figure, Lines):
+        plots.mark(data, figure.thresholds)
     reading = ""
     if max(counts) >= 3:
         reading = f"mean of {max(counts)} seeds with its 95 % t interval; each seed as a small dot"

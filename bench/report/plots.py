@@ -117,6 +117,17 @@ def lines(panels: Lines, x: str, labels: Mapping[str, str], axis: str, log: bool
     return figure
 
 
+def mark(figure: Drawing, thresholds: Mapping[str, float]) -> None:
+    """A dotted line across every frame at each of these places, with its words."""
+    for frame in figure.axes:
+        for words, x in thresholds.items():
+            frame.axvline(x, color=style.BAD, linestyle=":", linewidth=1.2, zorder=1)
+            frame.annotate(
+                words, (x, 1), xytext=(-3, -2), xycoords=("data", "axes fraction"), textcoords="offset points",
+                ha="right", va="top", fontsize=7.5, color=style.BAD,
+            )  # fmt: skip
+
+
 def _setting_axis(frame: Frame, setting: _Setting) -> None:
     if setting.spread():
         frame.set_xscale("log")

@@ -41,6 +41,7 @@ class Plot(Figure):
     """What figures over axes share: one metric, a panel per value of a setting."""
 
     metric: str = Field(description="what is drawn")
+    metric_label: str = Field(default="", description="the metric in words, on its axis")
     panels: str | None = Field(default=None, description="setting with a panel per value")
     log: bool = Field(default=False, description="logarithmic value axis")
     wrap: int = Field(default=4, ge=1, description="panels in a line")
@@ -67,6 +68,8 @@ class Lines(Plot):
 
     kind: Literal["lines"]
     x: str = Field(description="setting along x")
+    x_label: str = Field(default="", description="that setting in words, on its axis")
+    thresholds: dict[str, float] = Field(default={}, description="words -> where along a number x a dotted line stands")
     colour: str | None = Field(default=None, description="setting with a line per value")
 
 

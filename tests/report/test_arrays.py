@@ -46,15 +46,57 @@ def test_a_row_per_run_and_a_panel_per_array() -> None:
     assert two.shape[0] > 1.6 * one.shape[0]
 
 
-@pytest.mark.parametrize(("lines", "ends"), [(2, (1 / 12, 11 / 12)), (12, (0.0, 1.0))])
-def test_lines_run_through_the_rainbow_from_first_to_last(lines: int, ends: tuple[float, float]) -> None:
-    """Few lines have a legend, and keep off the rainbow's nearly black ends."""
+@pytest.mark.parametrize("lines", [2, 12])
+def test_lines_run_through_the_rainbow_from_first_to_last(lines: int) -> None:
+    """Few lines have a legend, many a bar; both keep off the rainbow's nearly black ends."""
     from matplotlib import colormaps
 
     pixels = drawn(arrays.Row("", run(lines))).reshape(-1, 3).astype(int)
-    for end in ends:
+    for end in (1 / 12, 11 / 12):
         colour = (np.array(colormaps["turbo"](end)[:3]) * 255).round()
         assert (np.abs(pixels - colour).max(1) <= 2).sum() > 300
+
+
+def test_several_seeds_are_a_median_with_a_band() -> None:
+    """Two seeds twice and half as high: the line stays, and what lies between is coloured."""
+    other = [run() | {"course": run()["course"] * factor} for factor in (0.5, 2.0)]
+    alone, together = drawn(arrays.Row("", run())), drawn(arrays.Row("", run(), others=other))
+    moved = (np.abs(alone.astype(int) - together).max(2) > 5).sum()
+    assert moved > 5000, "the band"
+    dark = [(picture.max(2) < 60).sum() for picture in (alone, together)]
+    assert dark[0] == pytest.approx(dark[1], rel=0.1), "the line itself"
+    middle, low, high = arrays._over_seeds([run()["course"], *(o["course"] for o in other)])
+    assert middle == pytest.approx(run()["course"][None])
+    assert low == pytest.approx(middle / 2) and high == pytest.approx(2 * middle)
+
+
+def test_where_most_seeds_have_no_number_no_line_is_drawn() -> None:
+    nothing, one = np.full(3, np.nan), np.array([1.0, np.nan, 3.0])
+    middle, _, _ = arrays._over_seeds([nothing, one, one])
+    assert middle == pytest.approx(np.array([[1, np.nan, 3]]), nan_ok=True)
+    assert np.isnan(arrays._over_seeds([nothing, nothing, one])[0]).all()
+
+
+@pytest.mark.parametrize("change", [{"values": np.ones((3, 20))}, {"epochs": np.arange(7.0) + 1}, {"course": None}])
+def test_a_seed_that_measured_something_else_is_not_drawn_over(change: dict[str, np.ndarray | None]) -> None:
+    row = arrays.Row("", run())
+    other = {name: array for name, array in (run() | change).items() if array is not None}
+    assert arrays.alike(row, run(), PANELS, "epoch")
+    assert not arrays.alike(row, other, PANELS, "epoch")
+
+
+def test_published_points_are_drawn_in_the_row_they_are_of() -> None:
+    points = [panel.model_copy(update={"published": {"b": [(1.0, 1.0), (5.0, 0.5)]}}) for panel in PANELS]
+
+    def picture(value: str) -> np.ndarray:
+        with style.look():
+            return np.asarray(
+                Image.open(io.BytesIO(style.png(arrays.draw([arrays.Row("", run(), value=value)], points, "epoch"))))
+            ).astype(int)
+
+    red = np.array([int(style.BAD[i : i + 2], 16) for i in (1, 3, 5)])
+    assert (np.abs(picture("b")[..., :3] - red).max(2) < 8).sum() > 30
+    assert (np.abs(picture("a")[..., :3] - red).max(2) < 8).sum() == 0
 
 
 def test_the_same_arrays_give_the_same_picture() -> None:

@@ -168,7 +168,7 @@ RULES = [
         "of a figure's keys, those of its kind are known",
         GRID + FIGURE + ", kind: lines, x: line, ▸smoth: 3}}\n",
         "figures.f.smoth: unknown key 'smoth' of kind 'lines'; "
-        "known: colour, from, kind, labels, log, metric, not_at, note, panels, select, source, title, ...",
+        "known: colour, from, kind, labels, log, metric, metric_label, not_at, note, panels, select, source, ...",
         "kind: lines, x: line, smoth -> kind: curves, colour: line, smooth",
     ),
     Rule(
