@@ -145,7 +145,7 @@ def _row(job: Job[Arrays], label: str, cell: Cell | None) -> arrays.Row:
     trial, label = _stands_for(cell, label)
     if trial is None:
         return arrays.Row(label, {}, views.trouble(cell.trials[0]))
-    value = "" if figure.rows is None else text(value)
+    value = text(cell.get(figure.rows)) if figure.rows else ""
     try:
         row = arrays.Row(label, _arrays(job, trial), value=value)
     except FileNotFoundError:
