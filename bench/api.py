@@ -14,7 +14,7 @@ from retable.bench.run.options import RunError, RunOptions
 from retable.bench.run.progress import Progress, make
 from retable.bench.store import patience, places, reading, status
 from retable.bench.store.status import Status
-from retable.bench.suite import loader, plan
+from retable.bench.suite import drawable, loader, plan
 from retable.bench.suite.loader import SuiteFile
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.project import enter
@@ -72,6 +72,7 @@ def run(
     file = opened(suite)
     planned = plan.trials(file.suite, scale, overrides=overrides, seeds=seeds)
     chosen = plan.select(planned, where, only, file.suite, trials)
+    drawable.require(file.suite, planned)
     place = places.locate(file.project, tracking, storage)
     read = sorted({name for trial in chosen for name in trial.data})
     lacking = [m for name in read if (m := data.missing(name, file.suite.packages))]

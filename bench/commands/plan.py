@@ -33,9 +33,14 @@ def facts(selection: Selection, workers: int) -> dict[str, Any]:
     """Suite, scale, trials (id, experiment, params, seed, state), the data they read, an estimate of the time, and
     which claims are weak."""
     from retable.bench import data
+    from retable.bench.suite import drawable, plan
     from retable.bench.suite.advice import advice
 
     file, chosen, _, statuses = planned(selection)
+    every = chosen
+    if selection.where or selection.only:
+        every = plan.trials(file.suite, selection.scale, overrides=selection.forced, seeds=selection.seeds)
+    drawable.require(file.suite, every)
     rows = [
         {
             "id": t.id,

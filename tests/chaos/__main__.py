@@ -7,6 +7,8 @@ undisturbed run: every trial finished once, none lost, no run left RUNNING, ever
     python -m tests.chaos kills --count 50 --cluster        # the same over PostgreSQL and an MLflow server
     python -m tests.chaos restarts --count 20               # PostgreSQL, immediately, in mid-run
     python -m tests.chaos outage --seconds 60 --count 2     # the MLflow server
+    python -m tests.chaos writes --count 1000               # one kill before each write to the stores, all of them
+    python -m tests.chaos jumps containers                  # clocks that are set; two PID namespaces of one host
     python -m tests.chaos torn disk clock together          # several, one after the other
     python -m tests.chaos growth -o docs/pictures           # time and memory against the number of trials
 """
@@ -28,7 +30,7 @@ from tests.chaos import growth
 from tests.chaos.campaigns import CAMPAIGNS, Place, Verdict
 
 NEED_SERVERS = ("restarts", "outage")
-FILES_ONLY = ("torn", "disk")
+FILES_ONLY = ("torn", "disk", "writes", "containers")
 
 
 def main() -> int:

@@ -18,7 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster import Machine, Seen, wait_for
+from running import ROOT
 from servers import MlflowServer, Postgres
+
+from tests.chaos import writes
 
 WHAT = ("toy", "--scale", "long", "--where", "experiment=grid", "--no-report", "--checkpoint-every", "0.3")
 TRIALS = 16
@@ -370,6 +373,59 @@ def together(place: Place, count: int, workers: int, dice: random.Random) -> Ver
     return verdict
 
 
+def every_write(place: Place, count: int) -> Verdict:
+    """A worker, then a command, is killed before its first write to the stores, the next before its second, and so on
+    to the last (or to `count`)."""
+    machine, seen = place.fresh()
+    faults, trials, curves = writes.campaign(machine, seen, count)
+    done = seen.finished()
+    return Verdict(
+        faults=faults,
+        rounds=1,
+        trials=trials,
+        lost=trials - len(done),
+        repeated=sum(len(runs) > 1 for runs in done.values()),
+        orphans=seen.statuses().count("RUNNING"),
+        other_losses=len(curves) - 1,
+        waiting=len(list((machine.project / "mlruns" / "outbox").glob("*.jsonl"))),
+    )
+
+
+def jumps(place: Place, count: int) -> Verdict:
+    """The clock of every process is set seven hours ahead, five back and right again, at each tenth look at it."""
+    expected, verdict = calm(place), Verdict()
+    for _ in range(count):
+        machine, seen = place.fresh()
+        told = {"PYTHONPATH": f"{writes.HOOK}:{ROOT / 'src'}:{ROOT}", "CHAOS_JUMP": "yes"}
+        ran = machine.run("run", *WHAT, "--workers", "2", seconds=60 * MINUTES, **told)
+        assert ran.code == 0, ran.out
+        verdict.faults += 1
+        verdict.add(machine, seen, expected)
+    return verdict
+
+
+def containers(place: Place, count: int, dice: random.Random) -> Verdict:
+    """Two `bench run` of one store, each among processes of its own (a container's PID namespace), and in each the
+    workers are killed now and then. Needs the right to make namespaces."""
+    expected, verdict = calm(place), Verdict()
+    while verdict.faults < count:
+        machine, seen = place.fresh()
+        machine.within = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+        pair = [Command(machine, ("run", *WHAT, "--workers", "1")) for _ in range(2)]
+        while all(command.alive for command in pair):
+            time.sleep(dice.uniform(1.0, 4.0))
+            victim = dice.choice(pair)
+            if verdict.faults < count and victim.workers() and "RUNNING" in seen.statuses():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(dice.choice(victim.workers()), signal.SIGKILL)
+                    verdict.faults += 1
+        for command in pair:
+            command.ends_well()
+        machine.within = ()
+        verdict.add(machine, seen, expected)
+    return verdict
+
+
 CAMPAIGNS: dict[str, tuple[str, Callable[[Place, int, float, random.Random], Verdict]]] = {
     "kills": ("workers, commands and machines, kill -9", lambda p, n, _, d: kills(p, n, d)),
     "torn": ("power cut, newest checkpoints torn", lambda p, n, _, d: torn(p, n, d)),
@@ -377,6 +433,9 @@ CAMPAIGNS: dict[str, tuple[str, Callable[[Place, int, float, random.Random], Ver
     "outage": ("MLflow server killed, back in {seconds:g} s", lambda p, n, s, _: outage(p, s, n)),
     "disk": ("disk full, enlarged later", lambda p, n, _, d: disk(p, n, d)),
     "clock": ("heartbeats 0.1 to 24 h late", lambda p, n, _, d: clock(p, n, d)),
+    "writes": ("killed before each write, one after the other", lambda p, n, _, d: every_write(p, n)),
+    "jumps": ("the clock of every process is set", lambda p, n, _, d: jumps(p, n)),
+    "containers": ("two `bench run` in two PID namespaces", lambda p, n, _, d: containers(p, n, d)),
     "together": ("two `bench run` at once, 8 workers", lambda p, n, _, d: together(p, n, 8, d)),
 }
 """Name -> what it does in words, and the function of place, number of faults, seconds and dice."""

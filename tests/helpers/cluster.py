@@ -27,6 +27,8 @@ class Machine:
     tracking: str
     storage: str
     suite: str = "toy"
+    within: tuple[str, ...] = ()
+    """What every command is started by, as `unshare` and its options."""
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -47,9 +49,9 @@ class Machine:
         stores = {"MLFLOW_TRACKING_URI": self.tracking, "RETABLE_STORAGE": self.storage, "RETABLE_HEARTBEAT": "1"}
         log = (self.folder / f"{args[0]}-{len(self.started)}.log").open("w")
         process = subprocess.Popen(
-            [sys.executable, "-m", "retable", *args],
+            [*self.within, sys.executable, "-m", "retable", *args],
             cwd=self.project,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **own, **stores, **variables},
+            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", **own, **stores, **variables},
             stdout=log,
             stderr=subprocess.STDOUT,
             text=True,
