@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, permutations
-from math import factorial
 
 import numpy as np
 
@@ -41,29 +41,32 @@ def agreement(ours: Sequence[float], theirs: Sequence[float], tied_within: float
     pairs = [(i, j) for i, j in combinations(range(n), 2) if not _tied(theirs[i], theirs[j], tied_within)]
     if not pairs or len(set(ours)) < 2:
         raise ValueError("no two values are told apart, which is no order")
-    first, second = np.array(pairs).T
-    signs = np.sign(np.array(theirs)[first] - np.array(theirs)[second]).astype(np.int16)
-    order = np.array(ours)
+    signs = tuple(1 if theirs[i] > theirs[j] else -1 for i, j in pairs)
+    order = sorted(ours)
+    ranks = tuple(map(order.index, ours))  # infinite values rank, though they have no difference
+    agree = _scores(np.array([ranks]), pairs, signs)[0]
+    by_chance = _by_chance(tuple(sorted(ranks)), tuple(pairs), signs)
+    here, many = int(agree.sum()), len(by_chance)
+    above, below = int((by_chance >= here).sum()), int((by_chance <= here).sum())
+    drawn = int(n > EXACT)  # the order at hand counts as one of those that are drawn
+    chances = ((above + drawn) / (many + drawn), (below + drawn) / (many + drawn))
+    return Order(here / len(pairs), int((agree > 0).sum()), int((agree < 0).sum()), len(pairs), *chances)
 
-    def score(values: np.ndarray) -> np.ndarray:
-        return np.asarray((np.sign(values[..., first] - values[..., second]) * signs).sum(axis=-1))
 
-    ranks = order.argsort().argsort()
-    # Infinite values rank, though they have no difference; few bytes, since each is drawn `DRAWN` times for every pair.
-    ranks = np.array([ranks[order == v].min() for v in order], dtype=np.int16)
-    if n <= EXACT:
-        every = np.array(list(permutations(range(n))))
-        drawn = score(ranks[every])
-        here = float(score(ranks))
-        above, below = ((drawn >= here).sum() / factorial(n), (drawn <= here).sum() / factorial(n))
+@lru_cache(maxsize=64)
+def _by_chance(ranks: tuple[int, ...], pairs: tuple[tuple[int, int], ...], signs: tuple[int, ...]) -> np.ndarray:
+    """Concordant less discordant pairs of every order of these ranks, or of `DRAWN` of them."""
+    if len(ranks) <= EXACT:
+        orders = np.array(list(permutations(ranks)), dtype=np.int16)
     else:
-        random = np.random.default_rng(0)
-        drawn = score(random.permuted(np.tile(ranks, (DRAWN, 1)), axis=1))
-        here = float(score(ranks))
-        above, below = (1 + (drawn >= here).sum()) / (DRAWN + 1), (1 + (drawn <= here).sum()) / (DRAWN + 1)
-    agree = np.sign(ranks[first] - ranks[second]) * signs
-    concordant, discordant = int((agree > 0).sum()), int((agree < 0).sum())
-    return Order(here / len(pairs), concordant, discordant, len(pairs), float(above), float(below))
+        orders = np.random.default_rng(0).permuted(np.tile(np.array(ranks, dtype=np.int16), (DRAWN, 1)), axis=1)
+    return np.asarray(_scores(orders, pairs, signs).sum(axis=1))
+
+
+def _scores(orders: np.ndarray, pairs: Sequence[tuple[int, int]], signs: Sequence[int]) -> np.ndarray:
+    """Of each order (a row) and pair (a column): 1 where it agrees with the sign, -1 where not, 0 where it ties."""
+    first, second = np.array(pairs).T
+    return np.sign(orders[:, first] - orders[:, second]) * np.array(signs, dtype=np.int16)
 
 
 def _tied(a: float, b: float, within: float) -> bool:
