@@ -39,13 +39,13 @@ Space = dict[str, list[Any]]
 
 def space(trials: Iterable[Trial]) -> Space:
     """Varied setting -> the values it takes over an experiment's trials."""
-    found: Space = {}
+    found: dict[str, dict[tuple[type, Any], Any]] = {}
     for trial in trials:
         for key, value in trial.varied.items():
-            values = found.setdefault(key, [])
-            if not any(type(value) is type(v) and value == v for v in values):
-                values.append(value)
-    return found
+            # A list, which cannot be looked up, by its text.
+            known = value if value.__hash__ else canonical(value)
+            found.setdefault(key, {}).setdefault((type(value), known), value)
+    return {key: list(values.values()) for key, values in found.items()}
 
 
 def study_name(suite: str, scale: str, experiment: Experiment, name: str, values: Space) -> str:

@@ -17,7 +17,7 @@ from retable.bench import data
 from retable.bench.errors import RetableError
 from retable.bench.suite import resolve, yaml12
 from retable.bench.suite.schema import Claim, Experiment, Suite, View
-from retable.bench.suite.values import canonical, glob, matches, same, text
+from retable.bench.suite.values import Written, glob, matches, same, text
 from retable.bench.task import TaskSpec, did_you_mean, find_task
 
 MAX_TRIALS = 200_000
@@ -164,30 +164,24 @@ def _of_experiment(
     planned: Mapping[str, list[Trial]],
     versions: dict[str, str],
 ) -> Iterable[Trial]:
-    experiment = suite.experiments[name]
+    experiment, written = suite.experiments[name], Written()
+    fixed: dict[str, Any] = {"suite": suite.suite, "scale": scale, "experiment": name, "task": spec.name}
+    search = experiment.search.model_dump(exclude={"trials", "source"}) if experiment.search else None
     for cell in resolve.combinations(suite, scale, name, spec, overrides):
         settings, read = _settings(name, spec, experiment, cell.settings)
         for source in read:
             if source not in versions:
                 versions[source] = _version(name, source, suite)
+        found = {source: versions[source] for source in read}
+        values = {**settings, **cell.varied}
         for seed in resolve.seeds(experiment, scale, count):
             for slot in range(experiment.search.trials) if experiment.search else [None]:
-                start = _start(name, experiment, {**settings, **cell.varied}, seed, planned)
-                body: dict[str, Any] = {
-                    "suite": suite.suite,
-                    "scale": scale,
-                    "experiment": name,
-                    "task": spec.name,
-                    "settings": settings,
-                    "seed": seed,
-                    "data": {source: versions[source] for source in read},
-                    "start": start,
-                }
+                start = _start(name, experiment, values, seed, planned)
+                body = {**fixed, "settings": settings, "seed": seed, "data": found, "start": start}
                 key = {**body, "cell": cell.varied.get("cell")}
-                if experiment.search:
-                    key["search"] = experiment.search.model_dump(exclude={"trials", "source"})
-                    key["slot"] = slot
-                digest = hashlib.sha256(canonical(key).encode()).hexdigest()[:12]
+                if search:
+                    key |= {"search": search, "slot": slot}
+                digest = hashlib.sha256(written.text(key).encode()).hexdigest()[:12]
                 yield Trial(id=digest, varied=cell.varied, slot=slot, **body)
 
 
@@ -209,7 +203,8 @@ def _settings(
         item = error.errors(include_url=False)[0]
         key = ".".join(map(str, item["loc"]))
         raise PlanError(f"{name}: setting {key}: {item['msg']} (got {item.get('input')!r})") from None
-    return {k: v for k, v in model.model_dump().items() if k not in searched}, list(spec.data(model))
+    found = model.model_dump(exclude=set(searched)) if searched else model.model_dump()
+    return found, list(spec.data(model))
 
 
 def _start(

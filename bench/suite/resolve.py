@@ -21,11 +21,18 @@ OVERRIDE: Path_ = ("--set",)
 
 @dataclass(frozen=True)
 class Combination:
-    """One cell of an experiment: raw settings, the ones that vary, and where each was written."""
+    """One cell of an experiment: raw settings and the ones that vary. paths: where each was written, its list if it was
+    taken from one; at: which of the list it is."""
 
     settings: dict[str, Any]
     varied: dict[str, Any]
-    origin: dict[str, Path_]
+    paths: Mapping[str, Path_]
+    at: Mapping[str, int]
+
+    @property
+    def origin(self) -> dict[str, Path_]:
+        """Where each setting was written."""
+        return {k: (*path, self.at[k]) if k in self.at else path for k, path in self.paths.items()}
 
 
 def seeds(experiment: Experiment, scale: str, count: int | None = None) -> list[int]:
@@ -82,14 +89,15 @@ def combinations(
 ) -> Iterator[Combination]:
     """Every cell of experiment `name`, in the order the YAML lists them."""
     for grid in _grids(suite, scale, name, spec, overrides):
-        merged, lists = grid.merged, grid.lists
-        for choice in itertools.product(*(range(len(merged[key][0])) for key in lists)):
+        lists = grid.lists
+        values = {k: v for k, (v, _) in grid.merged.items()}
+        paths = {k: path for k, (_, path) in grid.merged.items()}
+        several = [k for k, v in values.items() if k in grid.own or (k in lists and len(v) > 1)]
+        called = {"cell": grid.cell} if grid.cell is not None else {}
+        for choice in itertools.product(*(range(len(values[key])) for key in lists)):
             at = dict(zip(lists, choice, strict=True))
-            settings = {k: v[at[k]] if k in at else v for k, (v, _) in merged.items()}
-            origin = {k: (*path, at[k]) if k in at else path for k, (_, path) in merged.items()}
-            several = {k: settings[k] for k in settings if k in grid.own or (k in at and len(merged[k][0]) > 1)}
-            varied = {**({"cell": grid.cell} if grid.cell is not None else {}), **several}
-            yield Combination(settings, varied, origin)
+            settings = {**values, **{k: values[k][i] for k, i in at.items()}}
+            yield Combination(settings, {**called, **{k: settings[k] for k in several}}, paths, at)
 
 
 def _grids(suite: Suite, scale: str, name: str, spec: TaskSpec, overrides: Mapping[str, Any] | None) -> Iterator[_Grid]:

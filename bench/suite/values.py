@@ -25,10 +25,37 @@ def text(value: Any) -> str:
 
 def canonical(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces, 1.0 written as 1 (YAML does not tell them apart)."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _encode(_plain(value))
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+
+
+class Written:
+    """Canonical texts, each part made once: cells of a grid share their settings' names and most of their values."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, type, Any], str] = {}
+
+    def text(self, value: Mapping[str, Any]) -> str:
+        """`canonical(value)`."""
+        return f"{{{','.join([self._member(name, value[name]) for name in sorted(value)])}}}"
+
+    def _member(self, name: str, value: Any) -> str:
+        kind = type(value)
+        if kind is dict:
+            return f"{_encode(name)}:{self.text(value)}"
+        if kind not in (str, int, float, bool):
+            return f"{_encode(name)}:{canonical(value)}"
+        member = self._known.get((name, kind, value))
+        if member is None:
+            member = self._known[name, kind, value] = f"{_encode(name)}:{canonical(value)}"
+        return member
 
 
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int)):
+        return value
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -11,7 +11,7 @@ from retable.bench.suite import loader, plan
 
 SUITE = """
 suite: shelf
-about: Many idle trials, in a table with a row for every hundred.
+about: Many idle trials, in in a table with a row for every ten cells.
 paper: {{title: On idleness, authors: [A. Nonymous], year: 2020}}
 packages: toypaper
 scales: {{quick: {{about: seconds}}}}
@@ -22,7 +22,7 @@ experiments:
     settings:
       a: {{value: {columns}, source: "assumed: columns"}}
       b: {{value: {rows}, source: "assumed: rows"}}
-    seeds: 10
+    seeds: {seeds}
 tables:
   all:
     title: A row for every value
@@ -45,11 +45,11 @@ tables:
 """
 
 
-def write(project: Path, trials: int) -> Path:
-    """The suite with so many trials (a multiple of 100) in a project's suites."""
+def write(project: Path, cells: int, seeds: int = 1) -> Path:
+    """The suite with so many cells (a multiple of ten), in a project's suites."""
     (project / "suites").mkdir(parents=True, exist_ok=True)
     file = project / "suites" / "shelf.yaml"
-    file.write_text(SUITE.format(columns=list(range(10)), rows=list(range(trials // 100))))
+    file.write_text(SUITE.format(columns=list(range(10)), rows=list(range(cells // 10)), seeds=seeds))
     return file
 
 

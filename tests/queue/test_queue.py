@@ -87,3 +87,9 @@ def test_trials_are_read_in_pages_and_those_that_ended_well_are_kept_small(
         assert all(t.distributions is not found[0].distributions for t in found[1:])
         assert all(t.distributions["lr"] is done[0].distributions["lr"] for t in done)
         queue.study.tell(queue.study.ask(), 1.0)
+
+
+def test_a_space_has_every_value_once_in_order_and_by_its_type() -> None:
+    values = [1, True, 1.0, "1", None, [1, 2], [1, 2], 1, [2, 1], None]
+    trials = [Trial("id", "s", "quick", "e", "t", {}, {"x": value}, 0) for value in values]
+    assert repr(study.space(trials)) == repr({"x": [1, True, 1.0, "1", None, [1, 2], [2, 1]]})

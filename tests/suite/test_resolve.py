@@ -58,7 +58,7 @@ def test_another_scale_has_its_own_layers_alone(read: Callable[[str], Suite]) ->
 
 
 def test_without_layers_there_is_one_cell_with_nothing_set(read: Callable[[str], Suite]) -> None:
-    assert cells(read(layered(0))) == [resolve.Combination({}, {}, {})]
+    assert cells(read(layered(0))) == [resolve.Combination({}, {}, {}, {})]
 
 
 GRID = """\

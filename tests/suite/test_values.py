@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retable.bench.suite.values import canonical, glob, matches, same, text
+from retable.bench.suite.values import Written, canonical, glob, matches, same, text
 
 WHOLE = 2**53
 """Up to here a float that is a whole number is one number only."""
@@ -86,6 +86,13 @@ def test_canonical_text_is_that_of_every_spelling(value: object) -> None:
 @given(values)
 def test_canonical_text_says_the_whole_value(value: object) -> None:
     assert json.loads(canonical(value)) == value
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=3), values, max_size=3), max_size=4))
+def test_texts_whose_parts_are_kept_are_the_canonical_ones(several: list[dict[str, object]]) -> None:
+    written = Written()
+    every = [*several, *map(respelt, several), *several, *({"inside": one} for one in several)]
+    assert [written.text(one) for one in every] == [canonical(one) for one in every]
 
 
 @given(settings, settings)
