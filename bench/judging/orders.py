@@ -66,7 +66,7 @@ def _by_chance(ranks: tuple[int, ...], pairs: tuple[tuple[int, int], ...], signs
 def _scores(orders: np.ndarray, pairs: Sequence[tuple[int, int]], signs: Sequence[int]) -> np.ndarray:
     """Of each order (a row) and pair (a column): 1 where it agrees with the sign, -1 where not, 0 where it ties."""
     first, second = np.array(pairs).T
-    return np.sign(orders[:, first] - orders[:, second]) * np.array(signs, dtype=np.int16)
+    return np.asarray(np.sign(orders[:, first] - orders[:, second]) * np.array(signs, dtype=np.int16))
 
 
 def _tied(a: float, b: float, within: float) -> bool:
