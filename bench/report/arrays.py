@@ -177,7 +177,8 @@ def _panel(frame: Frame, row: Row, panel: Panel, order: Array | None, scale: Nor
         _log_axis(frame, np.concatenate([middle.ravel(), [y for _, y in points]]))
     if panel.limits is not None:
         frame.set_ylim(*panel.limits)
-    frame.xaxis.set_major_locator(MaxNLocator(4, integer=not panel.x or bool(np.ptp(x) > 1)))
+    whole = not panel.x or bool(np.ptp(x) > 1)
+    frame.xaxis.set_major_locator(MaxNLocator(4, integer=True) if whole else MaxNLocator(4, steps=[1, 2, 5, 10]))
     frame.tick_params(labelsize=7.5)
     frame.margins(x=0.02 if not points else 0.06)
 

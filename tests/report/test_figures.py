@@ -226,3 +226,24 @@ def test_a_kind_needs_what_it_draws(kind: str, needs: set[str]) -> None:
         suite_with(figures={"f": {"title": "t", "from": "grid", "kind": kind}})
     assert {item["loc"][-1] for item in error.value.errors()} == needs
     assert {item["type"] for item in error.value.errors()} == {"missing"}
+
+
+def test_axes_are_named_in_the_suites_words_and_a_threshold_stands_where_it_is(tmp_path: Path) -> None:
+    spec = {
+        "title": "Loss over rates",
+        "kind": "lines",
+        "from": "grid",
+        "where": {"optimizer": "adam", "batch_size": 4},
+        "metric": "loss/total",
+        "metric_label": "what is lost",
+        "x": "lr",
+        "x_label": "learning rate α",
+        "thresholds": {"theory": 0.003},
+    }
+    found = drawn(tmp_path, "f", suite=suite_with(figures={"f": spec}))
+    assert found.picture is not None and found.picture.drawing is not None
+    (frame,) = found.picture.drawing.axes
+    assert (frame.get_xlabel(), frame.get_ylabel()) == ("learning rate α", "what is lost, in 10⁶")
+    dotted = [line for line in frame.lines if line.get_linestyle() == ":"]
+    assert [float(line.get_xdata()[0]) for line in dotted] == [0.003]
+    assert "theory" in [text.get_text() for text in frame.texts]
