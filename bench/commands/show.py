@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,11 +15,35 @@ from retable.bench.commands.common import JSON, Selection, dump, find, planned, 
 @click.command("show")
 @selecting()
 @click.argument("trial")
+@click.option("--code", "as_code", is_flag=True, help="the code that its run is stamped with, as it was")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="a new folder to write the --code to")
 @JSON
-def command(selection: Selection, trial: str, as_json: bool) -> None:
+def command(selection: Selection, trial: str, as_code: bool, out: Path | None, as_json: bool) -> None:
     """One trial: settings, state, metrics, facts of its run, where its files are. TRIAL: an id or its beginning."""
+    if as_code or out is not None:
+        print(code(selection, trial, out), end="")
+        return
     found = facts(selection, trial)
     print(dump(found) if as_json else text(found))
+
+
+def code(selection: Selection, word: str, out: Path | None) -> str:
+    """The sources of the trial's code one after the other; or, where they were written to a folder, their files."""
+    from retable.bench import files
+    from retable.bench.store import codes
+    from retable.bench.store.places import StoreError
+
+    _, chosen, place, statuses = planned(selection)
+    trial = find(chosen, word)
+    run = statuses[trial.id].run
+    if run is None:
+        raise StoreError(f"trial {trial.id} has not run, so there is no code that made it")
+    found = codes.of(place, run)
+    if out is None:
+        return "\n".join(f"# {name}\n{content.decode()}" for name, content in found.items())
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise click.UsageError(f"-o {out}: it is there already; name a new folder")
+    return "".join(f"{files.write(out / name, content)}\n" for name, content in found.items())
 
 
 def facts(selection: Selection, word: str) -> dict[str, Any]:

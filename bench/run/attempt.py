@@ -26,7 +26,7 @@ from optuna.trial import TrialState
 from retable.bench.queue import versions
 from retable.bench.run import earlier, events, ranks, training
 from retable.bench.run.orders import Orders
-from retable.bench.store import records
+from retable.bench.store import codes, records
 from retable.bench.store.places import redact
 from retable.bench.store.recorder import Recorder
 from retable.bench.suite.plan import Trial
@@ -48,7 +48,7 @@ class Worker:
 
     facts: tags of every run. current: the attempt that Optuna has not heard the end of. concluded: whether the run of
     that one is FINISHED. told: what need not be told again. verified: experiments whose code is known to be imported as
-    planned.
+    planned. archives: by experiment, code that a tracking server is to keep among the artifacts of the next run.
     """
 
     orders: Orders
@@ -59,6 +59,7 @@ class Worker:
     concluded: bool = False
     told: set[str] = field(default_factory=set)
     verified: set[str] = field(default_factory=set)
+    archives: dict[str, bytes] = field(default_factory=dict)
 
     def tell_once(self, text: str, event: events.Event) -> None:
         """Tell of what `text` says, if that was not said before."""
@@ -317,6 +318,10 @@ def _files(attempt: Attempt, evaluation: Evaluation) -> Mapping[str, bytes]:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **dict(arrays))  # type: ignore[arg-type]
             files[f"arrays/{stem}.npz"] = buffer.getvalue()
+    kept = attempt.worker.archives.pop(trial.experiment, None)
+    if kept is not None:
+        files[codes.NAME] = kept
+        attempt.recorder.tag(keeps_code="yes")
     if evaluation.model:
         files["model.pt"] = training.to_bytes(evaluation.model)
         _readable(files["model.pt"], "Evaluation.model")

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from retable.bench.queue import storage, study, versions
 from retable.bench.run import attempt, earlier, events, imported
 from retable.bench.run.attempt import TrialFailed, TrialStopped, Worker
-from retable.bench.store import closing, making, reading, records
+from retable.bench.store import closing, codes, making, reading, records
 from retable.bench.store.places import experiment_name
 from retable.bench.store.status import LOST
 from retable.bench.suite.plan import Trial
@@ -139,13 +139,16 @@ def _verify(worker: Worker, claimed: optuna.Trial, trial: Trial, spec: TaskSpec)
     """Import the task's code, once; where it is not what the run was planned with, give the trial back and end."""
     if trial.experiment in worker.verified:
         return
+    digest = worker.orders.codes[trial.experiment]
     try:
-        imported.verify(spec.make, worker.orders.packages, worker.orders.codes[trial.experiment])
+        kept = imported.verify(spec.make, worker.orders.packages, digest)
     except imported.CodeChanged:
         study.put_back(claimed.study, claimed.study._storage.get_trial(claimed._trial_id), again=False)
         worker.tell(events.Refused(trial.id))
         raise
     worker.verified.add(trial.experiment)
+    if not codes.keep(worker.orders.stores, digest, kept):
+        worker.archives[trial.experiment] = kept
 
 
 def _told_late(worker: Worker, claimed: optuna.Trial, trial: Trial, done: records.Run, metric: str) -> float:

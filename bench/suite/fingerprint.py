@@ -33,11 +33,11 @@ def of(make: str, packages: Sequence[str] = ("retable.models",)) -> Code:
         module = todo.pop()
         if module in code or not _is_ours(module, followed):
             continue
-        path = _file(module)
+        path = file_of(module)
         if path is None:
             continue  # a name inside a module, not a module
         tree = _parse(path)
-        code[module] = _definitions(tree)
+        code[module] = definitions(tree)
         todo += _imports(tree, module, is_package=path.name == "__init__.py")
         # Importing a module runs the `__init__` of every package around it. Those of the followed packages may change
         # what it computes. Not so `retable`, which imports what is asked of it and nothing else, nor `retable.bench`,
@@ -74,7 +74,7 @@ def _is_ours(module: str, followed: Sequence[str]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in followed)
 
 
-def _file(module: str) -> Path | None:
+def file_of(module: str) -> Path | None:
     """The source of a module, without importing it (its top package alone is)."""
     top, *rest = module.split(".")
     try:
@@ -112,7 +112,8 @@ def _imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str
                 yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def _definitions(tree: ast.Module) -> dict[str, str]:
+def definitions(tree: ast.Module) -> dict[str, str]:
+    """A module's top-level definitions, each with its hash."""
     found: dict[str, list[str]] = {}
     for node in tree.body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):

@@ -70,3 +70,34 @@ def test_an_unknown_id_is_answered_with_the_nearest(bench: Bench, trials: list[d
         ran = bench(verb, "toy", mistyped)
         assert ran.code == 2 and not ran.out
         assert f"0 trials have an id that begins with '{mistyped}'" in ran.err and f"'{trial}'" in ran.err
+
+
+def test_the_code_that_made_a_result_is_kept_and_shown(
+    ran: Path, bench: Bench, trials: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    done = next(t["id"] for t in trials if t["state"] == "finished")
+    helper = ran / "toypaper" / "helper.py"
+    was = helper.read_text()
+    helper.write_text(was.replace("FACTOR = 0.5", "FACTOR = 0.7"))
+    shown = bench("show", "toy", done, "--code")
+    assert shown.code == 0 and f"# toypaper/helper.py\n{was}" in shown.out and "FACTOR = 0.7" not in shown.out
+    written = bench("show", "toy", done, "--code", "-o", str(tmp_path / "code")).out.split()
+    names = {str(Path(name).relative_to(tmp_path / "code")) for name in written}
+    assert {"toypaper/__init__.py", "toypaper/helper.py", "toypaper/tasks.py"} <= names
+    assert names - {f"toypaper/{n}.py" for n in ("__init__", "helper", "tasks")} == {"retable/bench/run/training.py"}
+    assert (tmp_path / "code" / "toypaper" / "helper.py").read_text() == was
+    again = bench("show", "toy", done, "--code", "-o", str(tmp_path / "code"))
+    assert again.code == 2 and "name a new folder" in again.err
+
+
+def test_code_is_kept_once_and_is_what_the_stamp_says(ran: Path, bench: Bench, trials: list[dict[str, Any]]) -> None:
+    done = next(t["id"] for t in trials if t["state"] == "finished")
+    (kept,) = (ran / "mlruns" / "artifacts" / "code").iterdir()  # of four runs
+    assert kept.stem == bench("show", "toy", done, "--json").json["facts"]["code"]
+    kept.write_bytes(kept.read_bytes().replace(b"FACTOR = 0.5", b"FACTOR = 0.7"))
+    refused = bench("show", "toy", done, "--code")
+    assert refused.code == 2 and "is not the code that it is stamped with" in refused.err
+    kept.unlink()
+    assert "was not kept" in bench("show", "toy", done, "--code").err
+    missing = next(t["id"] for t in trials if t["state"] == "missing")
+    assert "has not run" in bench("show", "toy", missing, "--code").err

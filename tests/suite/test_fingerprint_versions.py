@@ -54,7 +54,7 @@ import ast, importlib.util, sys
 spec = importlib.util.spec_from_file_location("fingerprint", sys.argv[1])
 fingerprint = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fingerprint)
-print(fingerprint.digest({"sample": fingerprint._definitions(ast.parse(open(sys.argv[2], encoding="utf-8").read()))}))
+print(fingerprint.digest({"sample": fingerprint.definitions(ast.parse(open(sys.argv[2], encoding="utf-8").read()))}))
 """
 
 
