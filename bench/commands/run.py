@@ -104,7 +104,10 @@ def command(
     for trial, found in result.failed:
         print(f"{found.state}: {trial.experiment}: {trial.name} ({trial.id}) {found.reason}", file=sys.stderr)
     if with_report:
+        from retable.bench.report import ledger
+
         patience.allow()  # the store has answered: it is waited for, as in the run
         page = api.report(file, **same, tracking=selection.tracking)
-        print(f"report: {page}")
+        if page is not None:
+            print("\n".join([*ledger.verdicts(page.with_suffix(".json")), f"report: {page}"]))
     return SOME_FAILED if result.failed else FINE

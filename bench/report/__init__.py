@@ -21,9 +21,9 @@ def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path
     md: `<suite>/<scale>.md` with its pictures in `<suite>/<scale>/`, and `<suite>/<scale>.json`, its record for the
     ledger. html: `<suite>/<scale>.html`, one
     self-contained file. latex: `<suite>/<scale>.tex`, tables and figures, and the figures as
-    PDF, or as they are where they are made of photographs, in `<suite>/<scale>/`. csv: `<suite>/<scale>/values.csv` and
-    `trials.csv`. The same results give the same bytes. Files are complete or not there; pictures that a
-    former report wrote and this one does not have are removed: those that `written.json` beside them lists.
+    PDF, or as they are where they are made of photographs, in `<suite>/<scale>/`. csv: `<suite>/<scale>/values.csv`,
+    `claims.csv` and `trials.csv`. The same results give the same bytes. Files are complete or not there; pictures of a
+    former report that this one does not have are removed: those that `written.json` beside them lists.
     Raises ValueError for an unknown format, `views.ReportError` for a view that cannot be drawn as declared.
     """
     unknown = [name for name in formats if name not in FORMATS]
@@ -38,6 +38,7 @@ def write(results: Results, out: Path, formats: Sequence[str] = ("md",)) -> Path
     pages: dict[str, Path] = {}
     if "csv" in formats:
         files.write(base / "trials.csv", csv.trials(made))
+        files.write(base / "claims.csv", csv.claims(made))
         pages["csv"] = files.write(base / "values.csv", csv.values(made))
     pictures = [drawn.picture for drawn in made.figures if drawn.picture]
     if "latex" in formats:

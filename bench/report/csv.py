@@ -57,6 +57,21 @@ def values(page: Page) -> str:
     return _table(VALUES, lines)
 
 
+CLAIMS = ("claim", "kind", "quote", "reads", "source", "word", "verdict", "replicates", "basis", "needs")
+
+
+def claims(page: Page) -> str:
+    """One line per claim: the sentence, what its check tests, the verdict. needs: its preconditions as they stand."""
+    lines = []
+    for v in page.verdicts:
+        needs = "; ".join(f"{c.reads}: {c.state} ({c.numbers})" for c in v.conditions)
+        claim = v.claim
+        lines.append(
+            [v.name, claim.kind, claim.quote, claim.reads, claim.source, v.word, v.label, v.seeds, v.basis, needs]
+        )
+    return _table(CLAIMS, lines)
+
+
 def trials(page: Page) -> str:
     """One line per trial: who it is, how it ended, every setting, every final metric."""
     every = page.book.trials

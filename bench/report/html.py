@@ -17,7 +17,7 @@ from markupsafe import Markup
 from retable.bench.judging import views
 from retable.bench.judging.verdicts import SYMBOLS
 from retable.bench.report import layout, style
-from retable.bench.report.page import AGREE, COMPLETE, ELSEWHERE, Page, beside, comparisons
+from retable.bench.report.page import AGREE, COMPLETE, ELSEWHERE, Page, beside, comparisons, tested
 from retable.bench.report.words import capital, in_paper
 
 
@@ -56,7 +56,7 @@ def _templates() -> Environment:
     made.policies["json.dumps_kwargs"] = {"sort_keys": False}
     made.globals.update(symbols=SYMBOLS, agree=AGREE, complete=COMPLETE, elsewhere=ELSEWHERE)
     made.globals.update(lay_out=layout.lay_out, selection=layout.selection, comparisons=comparisons)
-    made.filters.update(uri=_uri, pictures=_pictures, in_paper=in_paper, capital=capital, beside=beside)
+    made.filters.update(uri=_uri, pictures=_pictures, in_paper=in_paper, capital=capital, beside=beside, tested=tested)
     return made
 
 

@@ -7,9 +7,9 @@ import unicodedata
 
 from retable.bench.numbers import Number
 from retable.bench.report.drawn import Drawn, Picture
-from retable.bench.report.page import Page
+from retable.bench.report.page import Page, tested
 from retable.bench.report.tables import Built, Entry
-from retable.bench.report.words import in_paper, sentences
+from retable.bench.report.words import capital, in_paper, sentences
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -52,8 +52,8 @@ _LATIN_SHAPED = {
 _POWER = re.compile("10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 PREAMBLE = (
-    "% Needs \\usepackage{booktabs,graphicx} and \\usepackage[T1]{fontenc}; run LaTeX in this folder, or set\n"
-    "% \\graphicspath to it. Written by `bench report`; do not edit.\n"
+    "% Needs \\usepackage{booktabs,graphicx,longtable} and \\usepackage[T1]{fontenc}; run LaTeX in this folder, or\n"
+    "% set \\graphicspath to it. Written by `bench report`; do not edit.\n"
 )
 
 
@@ -61,7 +61,25 @@ def render(page: Page) -> str:
     """Every table of the page, then every figure that could be drawn."""
     head = f"{PREAMBLE}% Suite {page.suite}, scale {page.scale}: {page.status}.\n"
     drawn = [_figure(page, d, d.picture) for d in page.figures if d.picture]
-    return head + "\n" + "\n".join([*(_table(page, built) for built in page.tables if built.shown), *drawn])
+    tables = [_table(page, built) for built in page.tables if built.shown]
+    return head + "\n" + "\n".join([*([_claims(page)] if page.verdicts else []), *tables, *drawn])
+
+
+def _claims(page: Page) -> str:
+    """Every sentence whole, under it what its checks test and the verdicts; above them what must hold first."""
+    first = [(f"{capital(c.reads)}.", escape(f"{c.state}: {c.numbers}.")) for c in page.conditions]
+    lines = [
+        r"\begin{longtable}{p{.58\linewidth}p{.36\linewidth}}",
+        rf"  \caption{{{escape(page.tally)}}} \\",
+        r"  \toprule",
+        *(rf"  {escape(reads)} & {how} \\" for reads, how in first),
+    ]
+    for quote, readings in page.quotes:
+        lines += [r"  \midrule", rf"  \multicolumn{{2}}{{p{{.96\linewidth}}}}{{``{escape(quote)}''}} \\"]
+        for verdict in readings:
+            said = escape(tested(verdict) or verdict.name)
+            lines.append(rf"  {said} & \textbf{{{escape(verdict.label)}}}: {escape(verdict.basis)}. \\")
+    return "\n".join([*lines, r"  \bottomrule", r"\end{longtable}", ""])
 
 
 def file_of(picture: Picture) -> str:

@@ -16,13 +16,15 @@ from typing import Any
 from retable.bench import files
 from retable.bench.errors import RetableError
 from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS
-from retable.bench.numbers import duration
+from retable.bench.numbers import counted, duration
 from retable.bench.report.github import escape, slug
 from retable.bench.report.record import VERSION, digest
 from retable.bench.store import status
 from retable.bench.suite import loader, plan
 from retable.bench.suite.loader import SuiteFile
 from retable.bench.suite.schema import Claim, Figure, NotRebuilt, Table
+
+HOLDING = ("reproduced", "the same")
 
 
 class LedgerError(RetableError, ValueError):
@@ -33,10 +35,11 @@ class LedgerError(RetableError, ValueError):
 class Row:
     """A table, figure or claim at one scale.
 
-    state: for a claim its verdict with its seeds; "rebuilt", "in part" or "not here" for tables and figures; "not
-    run" for all. cells, done: declared, and with every seed's result. stale: what has changed since it was run, or
-    an empty text. when: the day the last of its scale's runs ended (UTC). reason: why it is not here, or the basis
-    of the verdict.
+    state: for a claim its verdict; "rebuilt", "in part" or "not here" for tables and figures; "not run" for all.
+    word: the verdict's word, empty for tables and figures. about: what a claim is about, "learned" models, an
+    "identity" or a "toy". reads: what its check tests. cells, done: declared, and with every seed's result. stale: what
+    has changed since it was run, or an empty text. when: the day the last of its scale's runs ended (UTC). reason: why
+    it is not here, or the basis of the verdict.
     """
 
     suite: str
@@ -52,6 +55,9 @@ class Row:
     when: str
     hardware: str
     reason: str
+    word: str = ""
+    about: str = ""
+    reads: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,9 +70,15 @@ class Entry:
     rows: list[Row]
 
     def count(self, kind: str, *states: str) -> int:
-        """Rows of a kind, of them those in a state."""
-        own = [r for r in self.rows if r.kind == kind]
-        return sum(not states or r.state.split(" (")[0] in states for r in own)
+        """Rows of a kind, of them those in a state. Of claims those about learned models alone, by their words."""
+        own = [r for r in self.rows if r.kind == kind and r.about in ("", "learned")]
+        return sum(not states or (r.word or r.state) in states for r in own)
+
+    @property
+    def aside(self) -> str:
+        """`3 of 4`: of the identities and toy claims those that hold; an empty text where there is none."""
+        own = [r for r in self.rows if r.about in ("identity", "toy")]
+        return f"{sum(r.word in HOLDING for r in own)} of {len(own)}" if own else ""
 
 
 def read(reports: Path | None = None, suites: Sequence[Path] | None = None) -> list[Entry]:
@@ -133,6 +145,9 @@ def _rows(file: SuiteFile, scale: str, record: dict[str, Any] | None, digests: d
                     when=record["ended"][:10] if record and found else "",
                     hardware=record["hardware"] if record and found else "",
                     reason=(found["not_here"] or found.get("problem") or found.get("basis", "")) if found else "",
+                    word=str(found["verdict"]) if found and kind == "claim" else "",
+                    about=view.kind if isinstance(view, Claim) else "",
+                    reads=view.reads if isinstance(view, Claim) else "",
                 )
             )
     return rows
@@ -196,7 +211,8 @@ def _cells(row: Row) -> str:
 def _tally(entry: Entry) -> str:
     """`3 reproduced, 1 contradicted` of the claims."""
     own = [(word, entry.count("claim", word)) for word in WORDS]
-    return ", ".join(f"{n} {word}" for word, n in own if n) or "no claims"
+    said = ", ".join(f"{n} {word}" for word, n in own if n) or "no claims"
+    return said + (f"; identities and toy claims: {entry.aside} hold" if entry.aside else "")
 
 
 def markdown(entries: Sequence[Entry]) -> str:
@@ -224,10 +240,24 @@ def _about(entry: Entry) -> str:
     return f"{trials} trials. {entry.file.suite.scales[entry.scale].about}"
 
 
+def verdicts(path: Path) -> list[str]:
+    """A line per claim of the record at `path`, for a terminal; those that were not run as a count."""
+    record = _load(path)
+    claims = [view for view in (record["views"] if record else ()) if view["kind"] == "claim"]
+    run = [c for c in claims if c["verdict"] != "not run"]
+    lines = [f"{SYMBOLS[c['verdict']]} {c['name']}: {c['label']}; {c['basis']}" for c in run]
+    rest = len(claims) - len(run)
+    return [*lines, *([f"{SYMBOLS['not run']} {counted(rest, 'claim')} not run"] if rest else [])]
+
+
 def summary(entries: Sequence[Entry], folder: str = "") -> str:
     """The summary table. `folder`: of the reports, relative to the page that it is put on."""
-    head = "| paper | scale | tables | figures | " + " | ".join(SYMBOLS[w] for w in WORDS) + " | run | report |"
-    lines = [head, "|---|---|---:|---:|" + "---:|" * len(WORDS) + "---|---|"]
+    head = (
+        "| paper | scale | tables | figures | "
+        + " | ".join(SYMBOLS[w] for w in WORDS)
+        + " | identities, toys | run | report |"
+    )
+    lines = [head, "|---|---|---:|---:|" + "---:|" * len(WORDS) + "---:|---|---|"]
     for entry in entries:
         if entry.record is None:
             continue
@@ -236,7 +266,7 @@ def summary(entries: Sequence[Entry], folder: str = "") -> str:
         claims = " | ".join(str(entry.count("claim", word) or "") for word in WORDS)
         stale = " (stale in part)" if any(r.stale for r in entry.rows) else ""
         lines.append(
-            f"| {escape(own.paper.title)} | {entry.scale} | {of['table']} | {of['figure']} | {claims} "
+            f"| {escape(own.paper.title)} | {entry.scale} | {of['table']} | {of['figure']} | {claims} | {entry.aside} "
             f"| {entry.record['ended'][:10]}{stale} | [report]({folder}{own.suite}/{entry.scale}.md) |"
         )
     return "\n".join(lines)
@@ -249,12 +279,15 @@ def _section(entry: Entry) -> list[str]:
     states = ", ".join(f"{n} {s}" for s, n in record["states"].items())
     spent, ended = duration(record["seconds"]), record["ended"][:16].replace("T", " ")
     lines = ["| | in the paper | what | cells | came out | stale |", "|---|---|---|---:|---|---|"]
+    quoted = ""
     for row in entry.rows:
         anchor = slug(row.name if row.kind == "claim" else f"{row.name}: {row.title}")
-        mark = next((SYMBOLS[w] for w in WORDS if row.kind == "claim" and row.state.startswith(w)), "")
+        mark = next((SYMBOLS[w] for w in WORDS if row.word == w), "")
         came = f"{mark} {row.state}".strip()
         why = f": {row.reason}" if row.reason and (row.kind == "claim" or row.state in ("not here", "not run")) else ""
-        what = escape(row.title)
+        what = "″" if row.kind == "claim" and row.title == quoted else escape(row.title)
+        what += f"<br><sub>Tested: {escape(row.reads)}</sub>" if row.reads else ""
+        quoted = row.title
         lines.append(
             f"| {row.kind} [{escape(row.name)}]({page}#{anchor}) | {escape(row.source or 'not in the paper')} "
             f"| {what} | {_cells(row)} | {came}{escape(_short(why))} | {escape(row.stale)} |"

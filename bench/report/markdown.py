@@ -9,9 +9,9 @@ from retable.bench.judging.verdicts import SYMBOLS, Verdict
 from retable.bench.numbers import Number
 from retable.bench.report import layout
 from retable.bench.report.drawn import Drawn
-from retable.bench.report.github import attribute, clip, escape, fold, grid, slug
+from retable.bench.report.github import attribute, escape, fold, grid, slug
 from retable.bench.report.layout import Line, Side
-from retable.bench.report.page import AGREE, COMPLETE, ELSEWHERE, Page, beside, comparisons
+from retable.bench.report.page import AGREE, COMPLETE, ELSEWHERE, Page, beside, comparisons, tested
 from retable.bench.report.tables import Built
 from retable.bench.report.words import Listing, capital, in_paper
 
@@ -59,21 +59,30 @@ def _summary(page: Page) -> str:
     if not page.verdicts:
         return ""
     rows = []
-    for verdict in page.verdicts:
-        quote = clip(verdict.claim.quote, 120)
-        name = f"[{escape(quote)}](#{slug(verdict.name)})"
-        name += f"<br><sub>{escape(verdict.name)}</sub>" if page.said_twice(verdict) else ""
-        rows.append([name, f"{SYMBOLS[verdict.word]}&nbsp;{_glue(verdict.label)}", escape(clip(verdict.basis, 170))])
+    for quote, readings in page.quotes:
+        if len(readings) == 1:
+            rows.append(_verdict_row(readings[0], f"[{escape(quote)}](#{slug(readings[0].name)})", tested(readings[0])))
+            continue
+        rows.append([escape(quote), "", ""])
+        for verdict in readings:
+            link = f"↳&nbsp;[{escape(verdict.name)}](#{slug(verdict.name)})"
+            rows.append(_verdict_row(verdict, link, tested(verdict)))
     legend = "; ".join(f"{symbol} *{word}*: {meaning}" for symbol, word, meaning in page.legend)
     return "\n\n".join(
         [
             "## What was reproduced",
             page.tally,
+            *([_listing(page.preconditions)] if page.conditions else []),
             grid(["The paper says", "Our runs say", "Judged by"], rows, "lll"),
             f"<sub>{legend}.</sub>" + (f"\n\n> {page.caution}" if page.caution else ""),
             *([f"{escape(page.slips)} [Details](#{slug(AGREE)})."] if page.slips else []),
         ]
     )
+
+
+def _verdict_row(verdict: Verdict, link: str, reads: str) -> list[str]:
+    said = f"{link}<br><sub>{escape(reads)}</sub>" if reads else link
+    return [said, f"{SYMBOLS[verdict.word]}&nbsp;{_glue(verdict.label)}", escape(verdict.basis)]
 
 
 def _glue(words: str) -> str:
@@ -153,6 +162,7 @@ def _claim(verdict: Verdict) -> str:
     parts = [
         f"### {verdict.name}",
         f"> {escape(claim.quote)}",
+        escape(tested(verdict)),
         f"{SYMBOLS[verdict.word]} **{verdict.label}**. {escape(capital(verdict.basis))}.",
         " ".join(filter(None, [escape(beside(verdict)), _source(claim.source)])),
     ]
@@ -163,7 +173,7 @@ def _claim(verdict: Verdict) -> str:
         parts.append(fold(f"{len(every.rows)} comparisons, the worst first", body))
     elif every.rows:
         parts.append(f"{escape(capital(every.rows[0][1]))}.")
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
 
 
 def _consistency(page: Page) -> str:

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from retable.bench.judging import consistency, verdicts, views
+from retable.bench.judging import consistency, preconditions, verdicts, views
 from retable.bench.judging.consistency import Finding
+from retable.bench.judging.preconditions import Condition
 from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
 from retable.bench.judging.views import Book, Result
 from retable.bench.numbers import counted, duration
@@ -69,6 +70,7 @@ class Page:
 
     book: Book
     verdicts: list[Verdict]
+    conditions: list[Condition]
     tables: list[Built]
     figures: list[Drawn]
     facts: list[Fact]
@@ -113,9 +115,8 @@ class Page:
 
     @property
     def tally(self) -> str:
-        """`Of 6 claims: 3 reproduced, 1 contradicted, 2 not run.`"""
-        found = [v.word for v in self.verdicts]
-        return f"Of {len(found)} claims: {', '.join(f'{found.count(w)} {w}' for w in WORDS if w in found)}."
+        """`Of 6 claims: 3 reproduced, 1 contradicted, 2 not run.` What is no claim about learned models, apart."""
+        return _tally(self.verdicts)
 
     @property
     def legend(self) -> list[tuple[str, str, str]]:
@@ -139,9 +140,19 @@ class Page:
             return f"The paper's own numbers agree in {total}."
         return f"The paper's own numbers disagree in {len(wrong)} of {total}: {'; '.join(wrong)}."
 
-    def said_twice(self, verdict: Verdict) -> bool:
-        """Whether another claim quotes the same sentence: then the reader needs their names to tell them apart."""
-        return sum(v.claim.quote == verdict.claim.quote for v in self.verdicts) > 1
+    @property
+    def quotes(self) -> list[tuple[str, list[Verdict]]]:
+        """Each sentence of the paper with its readings, each a claim, in the suite's order."""
+        found: dict[str, list[Verdict]] = {}
+        for verdict in self.verdicts:
+            found.setdefault(verdict.claim.quote, []).append(verdict)
+        return list(found.items())
+
+    @property
+    def preconditions(self) -> Listing:
+        """What must hold of the models before a claim that needs it can be tried, and whether it does."""
+        rows = [(capital(c.reads), c.state, c.numbers) for c in self.conditions]
+        return Listing(("What must hold first", "here it", "numbers"), "lll", rows)
 
     @property
     def agreement(self) -> list[tuple[str, bool, str]]:
@@ -170,6 +181,12 @@ class Page:
         return next((d for d in self.figures if isinstance(d.figure, Images) and d.picture), None)
 
 
+def tested(verdict: Verdict) -> str:
+    """What the check tests, in a sentence; empty where the suite does not say."""
+    reads = verdict.claim.reads.rstrip(".")
+    return f"Tested: {reads}." if reads else ""
+
+
 def beside(verdict: Verdict) -> str:
     """What a reader must know beside a verdict, and how its sentence was read."""
     note = verdict.claim.note
@@ -180,6 +197,19 @@ def comparisons(verdict: Verdict) -> Listing:
     """Every comparison of a verdict, the worst first."""
     rows = [(j.comparison.label, j.comparison.numbers, j.shown, str(j.outcome)) for j in verdict.judged]
     return Listing(("statement", "values", "difference or ratio", "says"), "llll", rows)
+
+
+KINDS = {"learned": ("learned claim", ""), "identity": ("identity", "identities"), "toy": ("toy claim", "")}
+
+
+def _tally(found: Sequence[Verdict]) -> str:
+    said: list[str] = []
+    for kind, nouns in KINDS.items():
+        words = [v.word for v in found if v.claim.kind == kind]
+        each = ", ".join(f"{words.count(w)} {w}" for w in WORDS if w in words)
+        if words:
+            said.append(f"{counted(len(words), *(nouns if len(words) < len(found) else ('claim', '')))}: {each}")
+    return f"Of {'; of '.join(said)}." if said else ""
 
 
 def _caution(scale: str) -> str:
@@ -194,6 +224,7 @@ def gather(results: Results, *, draw: bool = True) -> Page:
     return Page(
         book=book,
         verdicts=[verdicts.judge(book, name, claim) for name, claim in book.suite.claims.items()],
+        conditions=list(preconditions.hold_all(book).values()),
         tables=[tables.build(book, name, table, _caution(book.scale)) for name, table in book.suite.tables.items()],
         figures=figures.draw_all(book) if draw else [],
         facts=_facts(results, trials),

@@ -171,7 +171,7 @@ def test_words_of_a_suite_are_never_markup(tmp_path: Path) -> None:
     for view in (*data["tables"].values(), *data["figures"].values()):
         view |= {"title": NASTY, "note": NASTY, "source": NASTY}
     for claim in data["claims"].values():
-        claim |= {"quote": NASTY, "note": NASTY, "source": NASTY}
+        claim |= {"quote": NASTY, "note": NASTY, "source": NASTY, "reads": NASTY}
     data["figures"]["figure2"]["labels"] = {"adam": NASTY}
     data["figures"]["figure1"]["labels"] = {"adam": NASTY}
     data["tables"]["table1"]["labels"]["adam"] = NASTY
