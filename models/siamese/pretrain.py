@@ -69,14 +69,7 @@ class Siamese:
             raise ValueError(f"batch_size {s.batch_size} is more than the {len(self.images)} images of '{s.data}'")
         self.steps = s.epochs * self.batches
 
-        # Drawn from the seed alone: trials with one seed start from the same network.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.seed)
-            encoder = network.ENCODERS[s.encoder](s.width)
-            projector = network.head(8 * s.width, s.hidden, s.dim)
-            predictor = network.predictor(s.predictor, s.hidden, s.dim)
-        self.encoder = encoder.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.projector, self.predictor = projector.to(self.device), predictor.to(self.device)
+        self.encoder, self.projector, self.predictor = self._drawn()
         self.online = nn.ModuleList([self.encoder, self.projector])
         # SimSiam's target is the online network itself: it has the same weights and, in training mode, the same
         # batch statistics, so the projector's own output stands for its forward pass.
@@ -91,6 +84,24 @@ class Siamese:
         self.f: Tensor | None = None
         self.order: tuple[int, Tensor] = (-1, torch.empty(0))
         self.log = dynamics.Log(self._before())
+
+    def _drawn(self) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+        """Encoder, projector and predictor as the seed alone has them: trials with one seed start from the same."""
+        s = self.settings
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.seed)
+            encoder = network.ENCODERS[s.encoder](s.width)
+            projector = network.head(8 * s.width, s.hidden, s.dim)
+            predictor = network.predictor(s.predictor, s.hidden, s.dim)
+        encoder.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return encoder, projector.to(self.device), predictor.to(self.device)
+
+    def _copies(self) -> tuple[nn.Sequential, nn.Sequential]:
+        """Of encoder and projector, whose batch norm waits for no other process: one alone evaluates."""
+        encoder, projector, _ = self._drawn()
+        encoder.load_state_dict(self.encoder.state_dict())
+        projector.load_state_dict(self.projector.state_dict())
+        return encoder, projector
 
     def _optimizer(self) -> torch.optim.SGD:
         s = self.settings
@@ -170,7 +181,7 @@ class Siamese:
     def evaluate(self) -> Evaluation:
         s = self.settings
         images, labels = load_images(s.data, "test", s.size)
-        surveyed, projector = copy.deepcopy(self.online)
+        surveyed, projector = self._copies()
         h = measures.survey(surveyed, projector, self._epoch_of_views(), self._project)
         encoder = self.encoder if self.steps else surveyed
         x, y = self._features(encoder, self.images), self.labels

@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from retable.bench.task import Context, find_task, load
+from retable.models import parallel
 from retable.models.siamese import Pretraining, direct, dynamics, measures, network, pretrain
 
 SMALL: dict[str, Any] = {
@@ -262,6 +263,16 @@ def test_a_probe_for_choosing_settings_sees_no_test_image(monkeypatch: pytest.Mo
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"probe/lbfgs", "probe/adam"}
     assert find_task("siamese").objective == "probe/held_out"
+
+
+def test_one_process_of_several_evaluates_alone() -> None:
+    """Batch norm that is joined with other processes' would wait for them; there are none here, and it would raise."""
+    task = make()
+    task.step(0)
+    expected = dict(task.evaluate().metrics)
+    parallel.synchronise_(task.online)
+    assert any(isinstance(m, parallel.SyncBatchNorm) for m in task.encoder.modules())
+    assert dict(task.evaluate().metrics) == expected
 
 
 def test_decay_times_are_rate_times_decay_times_steps_over_one_less_momentum() -> None:
