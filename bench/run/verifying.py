@@ -45,9 +45,12 @@ def look(file: SuiteFile, stores: Stores, scale: str = "") -> list[Fault]:
     runs = [r for r in reading.runs(stores.tracking, names) if scale in ("", r.tags.get("retable.scale", ""))]
     repair = f"bench verify {suite}{f' --scale {scale}' if scale else ''} --repair"
     queued = dict(_queued(suite, stores, scale))
+    moved = list(_moved(stores, names, repair))
+    # Of a server's, artifacts are looked for where they are written down: what has moved is not broken.
+    here = not moved or stores.tracking.startswith("sqlite:")
     return [
-        *_broken(runs, stores, repair),
-        *_moved(stores, names, repair),
+        *(_broken(runs, stores, repair) if here else ()),
+        *moved,
         *_unsent(stores, repair),
         *_nobodys(runs, queued, stores, repair),
         *_untold(runs, queued, repair),
@@ -86,12 +89,12 @@ def damage(run: Run, stores: Stores, scratch: Path) -> Damaged | None:
 
 
 def _moved(stores: Stores, names: Sequence[str], repair: str) -> Iterator[Fault]:
-    """Experiments of an SQLite store whose artifacts are written down at a former place of it."""
-    if not stores.tracking.startswith("sqlite:") or stores.artifacts is None:
+    """Experiments whose artifacts are written down at a former place of the store."""
+    if not reading.is_sql(stores.tracking) or stores.artifacts is None:
         return
     for name, (number, place) in sql.locations(stores.tracking).items():
         here, tail = making.location(stores.artifacts / name), f"/artifacts/{name}"
-        if name in names and place != here and place.endswith(tail):
+        if name in names and place.endswith(tail) and making.has_moved(stores, place, here):
             wrong = f"its artifacts are written down as of {place.removesuffix(tail)}"
             move = partial(sql.move_artifacts, stores.tracking, number, name, place, here)
             yield Fault(f"experiment {name}", wrong, repair, move)

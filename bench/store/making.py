@@ -47,6 +47,14 @@ def location(folder: Path) -> str:
     return folder.as_uri() if set("%?#") & set(str(folder)) else str(folder)
 
 
+def has_moved(stores: Stores, before: str, now: str) -> bool:
+    """Whether artifacts that are written down at one place belong to another: an SQLite file's lie beside it; those of
+    a PostgreSQL server moved if the former folder is gone and the new one is here (another machine's stay its own)."""
+    if before == now or stores.tracking.startswith("sqlite:"):
+        return before != now
+    return reading.is_sql(stores.tracking) and Path(now).is_dir() and not Path(before).exists()
+
+
 def _experiment(stores: Stores, name: str, about: str) -> str:
     api = connect(stores.tracking)
     found = api.get_experiment_by_name(name)
@@ -63,7 +71,7 @@ def _experiment(stores: Stores, name: str, about: str) -> str:
         # Its pages open on charts of training runs, not on those for prompts and traces.
         api.set_experiment_tag(identifier, "mlflow.experimentKind", "custom_model_development")
         return identifier
-    if place and stores.tracking.startswith("sqlite:") and found.artifact_location != place:
+    if place and has_moved(stores, found.artifact_location, place):
         sql.move_artifacts(stores.tracking, found.experiment_id, name, found.artifact_location, place)
     if found.lifecycle_stage != "active":
         _restore(api, found.experiment_id, name)

@@ -158,8 +158,8 @@ def _folder(uri: str) -> Path:
 
 
 def move_artifacts(uri: str, experiment_id: str, name: str, before: str, now: str) -> None:
-    """Let an experiment of an SQLite file that was moved or copied keep its artifacts beside the file, new ones and
-    those that came along. An experiment whose artifacts somebody put elsewhere is left as it is."""
+    """Let an experiment whose store was moved or copied keep its artifacts where they are now, new ones and those that
+    came along. An experiment whose artifacts somebody put elsewhere is left as it is."""
     from sqlalchemy import text
 
     if not before.endswith(f"/artifacts/{name}"):
@@ -167,12 +167,12 @@ def move_artifacts(uri: str, experiment_id: str, name: str, before: str, now: st
     mended = ["UPDATE experiments SET artifact_location = :now WHERE experiment_id = :id"]
     if Path(now).is_dir():
         mended.append(
-            "UPDATE runs SET artifact_uri = :now || substr(artifact_uri, length(:before) + 1) "
-            "WHERE experiment_id = :id AND substr(artifact_uri, 1, length(:before) + 1) = :before || '/'"
+            "UPDATE runs SET artifact_uri = CAST(:now AS VARCHAR(2000)) || substr(artifact_uri, :length + 1) "
+            "WHERE experiment_id = :id AND substr(artifact_uri, 1, :length + 1) = CAST(:before AS VARCHAR(2000)) || '/'"
         )
     with _engine(uri).begin() as connection:
         for sql in mended:
-            values = {"now": now, "id": int(experiment_id), "before": before}
+            values = {"now": now, "id": int(experiment_id), "before": before, "length": len(before)}
             connection.execute(text(sql), {k: v for k, v in values.items() if f":{k}" in sql})
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from servers import Postgres
 
 from retable.bench.queue import storage
 from retable.bench.store import artifacts, making, reading
@@ -107,3 +108,21 @@ def test_a_file_and_its_url() -> None:
         assert sqlite_file(sqlite_url(Path(path))) == Path(path)
     assert sqlite_url(Path("/a/b.db")) == "sqlite:////a/b.db"
     assert sqlite_file("sqlite:////a/b.db?timeout=5") == Path("/a/b.db")
+
+
+def test_a_project_that_moved_finds_its_artifacts_though_a_server_has_the_old_paths(tmp_path: Path) -> None:
+    server = Postgres()
+    try:
+        old = locate(tmp_path / "old", server.fresh("moving"))
+        record(old, "one", b"first")
+        elsewhere = locate(tmp_path / "another machine's", old.tracking)
+        assert making.prepare(elsewhere, {"s/e": "about"}) and read(old, "one") == b"first"  # nothing is taken from it
+        (tmp_path / "old").rename(tmp_path / "new")
+        new = locate(tmp_path / "new", old.tracking)
+        making.prepare(new, {"s/e": "about"})
+        assert read(new, "one") == b"first"
+        record(new, "two", b"second")
+        assert read(new, "two") == b"second" and len(files(tmp_path / "new")) == 2
+        assert not (tmp_path / "old").exists()
+    finally:
+        server.end()
