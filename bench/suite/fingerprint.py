@@ -36,9 +36,9 @@ def of(make: str, packages: Sequence[str] = ("retable.models",)) -> Code:
         path = file_of(module)
         if path is None:
             continue  # a name inside a module, not a module
-        tree = _parse(path)
-        code[module] = definitions(tree)
-        todo += _imports(tree, module, is_package=path.name == "__init__.py")
+        stat = path.stat()
+        code[module], imported = _read(path, module, stat.st_mtime_ns, stat.st_size)
+        todo += imported
         # Importing a module runs the `__init__` of every package around it. Those of the followed packages may change
         # what it computes. Not so `retable`, which imports what is asked of it and nothing else, nor `retable.bench`,
         # which is a docstring, nor `retable.bench.data`, which finds sources by name: `_is_ours` knows none of them.
@@ -89,14 +89,11 @@ def file_of(module: str) -> Path | None:
     return None
 
 
-def _parse(path: Path) -> ast.Module:
-    stat = path.stat()
-    return _parse_version(path, stat.st_mtime_ns, stat.st_size)
-
-
 @cache
-def _parse_version(path: Path, mtime_ns: int, size: int) -> ast.Module:
-    return ast.parse(path.read_bytes(), str(path))
+def _read(path: Path, module: str, mtime_ns: int, size: int) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The definitions of a version of a file, and what it imports: tasks share most of their files."""
+    tree = ast.parse(path.read_bytes(), str(path))
+    return definitions(tree), tuple(_imports(tree, module, is_package=path.name == "__init__.py"))
 
 
 def _imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str]:
