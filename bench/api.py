@@ -140,12 +140,25 @@ def report(
         return None
     folder = out or file.project / "reports"
     page = write(found, folder, formats)
+    if not overrides:  # the claims are about the suite as it is
+        _remember(file, scale, found, places.locate(file.project, tracking))
     if "md" in formats:
         try:
             ledger.write(ledger.read(folder, sorted(file.path.parent.glob("*.yaml"))), folder)
         except (loader.SuiteError, ledger.LedgerError) as error:
             warnings.warn(f"{folder / 'README.md'} was not written: {error}", stacklevel=2)
     return page
+
+
+def _remember(file: SuiteFile, scale: str, found: Results, place: places.Stores) -> None:
+    """Count this judging of the claims as a look at them; a store that cannot be written is said and does no harm."""
+    from retable.bench.judging import deciding, verdicts
+    from retable.bench.store import looks
+
+    try:
+        looks.note(file.suite, scale, place, deciding.seen(verdicts.judge_all(found)))
+    except places.StoreError as error:
+        warnings.warn(f"this look at the claims was not remembered: {error}", stacklevel=3)
 
 
 def _nothing_to_do(chosen: Sequence[Trial], place: places.Stores, digests: Mapping[str, str], *, stale: bool) -> bool:

@@ -129,3 +129,16 @@ def test_a_budget_is_a_time(said: str, is_: float) -> None:
 def test_what_is_no_time_is_refused(said: str) -> None:
     with pytest.raises(BadParameter, match="is no time; write 2h, 90m or 1h30m"):
         seconds(said)
+
+
+def test_a_report_is_a_look_and_more_seeds_after_it_are_a_second(dice: Path, bench: Callable[..., Any]) -> None:
+    assert bench("run", "noisy", "--workers", "1").code == 0
+    uri, suite = f"sqlite:///{dice}/mlruns/mlflow.db", api.load_suite("noisy").suite
+    assert looks.read(suite, "quick", uri) == {"loaded": (3,), "hardly": (3,)}
+    assert bench("report", "noisy").code == 0
+    assert looks.read(suite, "quick", uri) == {"loaded": (3,), "hardly": (3,)}, "the same look"
+
+    assert bench("run", "noisy", "--seeds", "4", "--workers", "1").code == 0
+    assert looks.read(suite, "quick", uri) == {"loaded": (3, 4), "hardly": (3, 4)}
+    (basis, _) = (v.basis for v in verdicts.judge_all(api.results("noisy")))
+    assert basis.startswith("unplanned look 2: 4 seeds, e-value"), "4 is not on the schedule"

@@ -62,6 +62,14 @@ def tags(uri: str, experiments: Sequence[str], beginning: str) -> dict[str, dict
     return result
 
 
+def tag(uri: str, experiment: str, key: str, value: str) -> None:
+    """`reading.tag`."""
+    api = connect(uri)
+    with explained(uri):
+        found = patiently(uri, lambda: api.get_experiment_by_name(experiment))
+        patiently(uri, lambda: api.set_experiment_tag(found.experiment_id, key, value))
+
+
 def starting_with(uri: str, run_id: str) -> list[Run]:
     """`reading.starting_with`; a server knows whole ids alone."""
     try:

@@ -19,9 +19,8 @@ Looks = dict[str, tuple[int, ...]]
 def read(suite: Suite, scale: str, uri: str) -> Looks:
     """Every look at the claims of a suite at a scale."""
     beginning = _key(scale, "")
-    names = [experiment_name(suite.suite, name) for name in suite.experiments]
     found: Looks = {}
-    for tags in reading.tags(uri, names, beginning).values():
+    for tags in reading.tags(uri, _names(suite), beginning).values():
         for key, value in tags.items():
             claim = key.removeprefix(beginning)
             found[claim] = tuple(sorted({*found.get(claim, ()), *map(int, value.split())}))
@@ -34,21 +33,16 @@ def note(suite: Suite, scale: str, stores: Stores, seen: Mapping[str, int]) -> N
     new = {claim: n for claim, n in seen.items() if n not in before.get(claim, ())}
     if not new:
         return
-    from retable.bench.store.client import connect, explained, patiently
-
-    api = connect(stores.tracking)
-    with explained(stores.tracking):
-        for claim, n in new.items():
-            name = experiment_name(suite.suite, suite.claims[claim].from_[0])
-            experiment = patiently(stores.tracking, lambda name=name: api.get_experiment_by_name(name))  # type: ignore[misc]
-            if experiment is None:
-                continue  # nothing of it has been run, so nothing was seen
+    there = reading.tags(stores.tracking, _names(suite), _key(scale, ""))
+    for claim, n in new.items():
+        name = experiment_name(suite.suite, suite.claims[claim].from_[0])
+        if name in there:  # of one that is not there nothing was run, so nothing was seen
             value = " ".join(map(str, sorted({*before.get(claim, ()), n})))
-            key, number = _key(scale, claim), experiment.experiment_id
-            patiently(
-                stores.tracking,
-                lambda number=number, key=key, value=value: api.set_experiment_tag(number, key, value),  # type: ignore[misc]
-            )
+            reading.tag(stores.tracking, name, _key(scale, claim), value)
+
+
+def _names(suite: Suite) -> list[str]:
+    return [experiment_name(suite.suite, name) for name in suite.experiments]
 
 
 def _key(scale: str, claim: str) -> str:

@@ -67,6 +67,11 @@ def tags(uri: str, experiments: Sequence[str], beginning: str) -> dict[str, dict
     return found
 
 
+def tag(uri: str, experiment: str, key: str, value: str) -> None:
+    """Set a tag of an experiment that is there."""
+    _reader(uri).tag(uri, experiment, key, value)
+
+
 def starting_with(uri: str, beginning: str) -> list[Run]:
     """The runs whose id begins so, of any experiment; a tracking server is asked for the whole id."""
     found: list[Run] = _reader(uri).starting_with(uri, beginning) if exists(uri) else []

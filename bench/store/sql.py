@@ -82,6 +82,23 @@ def tags(uri: str, experiments: Sequence[str], beginning: str) -> dict[str, dict
     return found
 
 
+def tag(uri: str, experiment: str, key: str, value: str) -> None:
+    """`reading.tag`."""
+    from sqlalchemy import text
+    from sqlalchemy.exc import DatabaseError
+
+    sql = (
+        "INSERT INTO experiment_tags (key, value, experiment_id) "
+        "SELECT :key, :value, experiment_id FROM experiments WHERE name = :name "
+        "ON CONFLICT (key, experiment_id) DO UPDATE SET value = excluded.value"
+    )
+    try:
+        with _engine(uri).begin() as connection:
+            connection.execute(text(sql), {"key": key, "value": value, "name": experiment})
+    except DatabaseError as error:
+        raise StoreError(f"the tracking store {redact(uri)} cannot be written: {redact(str(error.orig))}") from None
+
+
 def starting_with(uri: str, beginning: str) -> list[Run]:
     """`reading.starting_with`."""
     return _runs(uri, "substr(r.run_uuid, 1, :length) = :beginning", {"beginning": beginning, "length": len(beginning)})
