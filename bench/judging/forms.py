@@ -28,7 +28,7 @@ from retable.bench.judging.stats import Difference
 from retable.bench.judging.views import Cell
 from retable.bench.numbers import short, times
 from retable.bench.store.status import LOST
-from retable.bench.suite.schema import Agrees, Ratio, Spread, Suite, Value
+from retable.bench.suite.schema import Agrees, PublishedRatio, Ratio, Spread, Suite, Value
 from retable.bench.suite.values import canonical, text
 
 
@@ -171,9 +171,14 @@ def _ratios(check: Ratio, of: list[Cell], to: list[Cell], reader: Reader) -> lis
 
 
 def published_ratio(suite: Suite, check: Ratio) -> str:
-    """The paper's own ratio, by the same statistic as ours: `×1.84`; a range where several are held; "" for none."""
-    found = _published(suite, check)
-    return " to ".join(map(times, dict.fromkeys([*found[:1], *found[-1:]])))
+    """The paper's own ratio: `×1.5` where its text states it; where it follows from printed cells, by the same
+    statistic as ours, `×1.84, from Table 1`, as a range where several are held; "" for none."""
+    found, stated = _published(suite, check), check.published
+    said = " to ".join(map(times, dict.fromkeys([*found[:1], *found[-1:]])))
+    if not isinstance(stated, PublishedRatio):
+        return said
+    tables = dict.fromkeys(cell.partition("/")[0] for cell in [*stated.of, *stated.to])
+    return f"{said}, from {' and '.join(dict.fromkeys(suite.tables[name].source or name for name in tables))}"
 
 
 def published_effect(suite: Suite, check: Ratio) -> float | None:

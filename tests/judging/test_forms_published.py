@@ -227,10 +227,19 @@ def stated(published: Any, statistic: str = "mean") -> str:
 def test_the_papers_ratio_is_computed_by_the_same_statistic_as_ours() -> None:
     cells = {"of": "table1/rprop/loss", "to": ["table1/adam/loss", "table1/nadam/loss", "table1/rmsprop/loss"]}
     a, b, c = 6.0191 / 3.5556, 6.0191 / 3.4687, 6.0191 / 3.3217
-    assert stated(cells) == f"×{6.0191 * 3 / (3.5556 + 3.4687 + 3.3217):.3g}"
-    assert stated(cells, "lowest") == f"×{c:.3g}" and stated(cells, "highest") == f"×{a:.3g}"
-    assert a < b < c and stated(cells, "each") == f"×{a:.3g} to ×{c:.3g}"
-    assert stated({**cells, "to": ["table1/adam/loss"]}, "each") == f"×{a:.3g}"
+    assert stated(cells) == f"×{6.0191 * 3 / (3.5556 + 3.4687 + 3.3217):.3g}, from Table 1"
+    assert (
+        stated(cells, "lowest") == f"×{c:.3g}, from Table 1" and stated(cells, "highest") == f"×{a:.3g}, from Table 1"
+    )
+    assert a < b < c and stated(cells, "each") == f"×{a:.3g} to ×{c:.3g}, from Table 1"
+    assert stated({**cells, "to": ["table1/adam/loss"]}, "each") == f"×{a:.3g}, from Table 1"
     assert (stated(1.81), stated(None)) == ("×1.81", "")
     both = {"of": ["table1/rprop/loss", "table1/adam/loss"], "to": "table1/nadam/loss"}
-    assert stated(both) == f"×{(6.0191 + 3.5556) / 2 / 3.4687:.3g}"
+    assert stated(both) == f"×{(6.0191 + 3.5556) / 2 / 3.4687:.3g}, from Table 1"
+    data = sample_suite().model_dump(by_alias=True, exclude_unset=True)["tables"]
+    two = {"of": "table1/rprop/loss", "to": ["table1/adam/loss", "again/adam/loss"]}
+    check = Ratio.model_validate(
+        {"form": "ratio", "metric": "loss/total", "of": {}, "to": {}, "at_least": 1, "published": two}
+    )
+    suite = suite_with(tables={"table1": data["table1"], "again": {**data["table1"], "source": ""}})
+    assert published_ratio(suite, check) == f"×{6.0191 / 3.5556:.3g}, from Table 1 and again"
