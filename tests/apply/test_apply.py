@@ -120,6 +120,22 @@ def test_of_several_models_the_one_with_the_lowest_loss(suite: Path, tmp_path: P
     assert abs(int(read(out).max()) - 180) <= 1
 
 
+@pytest.mark.parametrize("damage", ["zeroed", "removed"])
+def test_a_broken_model_is_a_plain_error_with_its_mend(project: Path, suite: Path, tmp_path: Path, damage: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy)
+    content, out, which = picture(tmp_path / "a.png"), tmp_path / "out.png", Which(only=["quarters"])
+    apply(copy / "suites" / "shades.yaml", [content], out, which=which)
+    out.unlink()
+    (model,) = (copy / "mlruns" / "artifacts" / "shades" / "quarters").rglob("model.pt")
+    model.unlink() if damage == "removed" else model.write_bytes(bytes(model.stat().st_size))
+    what = "is gone" if damage == "removed" else "is not as it was written"
+    mend = "bench verify shades --scale quick --repair and bench run shades --scale quick make it again"
+    with pytest.raises(ApplyError, match=f"^trial .* has no model to use: model.pt of run .* {what}; {mend}$"):
+        apply(copy / "suites" / "shades.yaml", [content], out, which=which)
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "LA"])
 def test_any_kind_of_picture_of_odd_size(suite: Path, tmp_path: Path, mode: str) -> None:
     path = tmp_path / "a.png"
