@@ -4,7 +4,7 @@ One look has the whole level. Who looks, adds seeds and looks again has more tha
 of the schedule has its own smaller level (K. K. G. Lan and D. L. DeMets, "Discrete sequential boundaries for clinical
 trials", Biometrika 70, 1983, with Pocock's spending of .025). A look that is not on the schedule is judged by an
 e-value, which may be looked at as often as one likes: the right-Haar Bayes factor of a t statistic, mixed over effects
-above 0 (A. Hendriksen, R. de Heide and P. Grünwald, "Optional stopping with Bayes factors", Bayesian Analysis 16, 2021).
+above 0 (A. Hendriksen, R. de Heide, P. Grünwald, "Optional stopping with Bayes factors", Bayesian Analysis 16, 2021).
 """
 
 from __future__ import annotations
