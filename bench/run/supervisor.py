@@ -203,6 +203,8 @@ def _interrupted(crew: Crew, board: Board) -> None:
 
 def _heard(child: Child, event: events.Event | None, board: Board) -> None:
     """What a worker's event, or its death, means for the run."""
+    # A worker that dies before the queue heard of its trial's end leaves it to be told once more.
+    again = isinstance(event, events.Done | events.Failed) and event.trial in board.settled
     match event:
         case None:
             _bury(child, board)
@@ -221,7 +223,7 @@ def _heard(child: Child, event: events.Event | None, board: Board) -> None:
             board.show.note(f"{name}: trials of another command wait that are not for us: {reason}")
     if isinstance(event, events.Done | events.Failed | events.Stopped):
         board.broken = 0
-    if isinstance(event, events.OfTrial) and event.trial in board.trials:
+    if isinstance(event, events.OfTrial) and event.trial in board.trials and not again:
         board.show.event(board.trials[event.trial], event)
 
 

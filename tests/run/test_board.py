@@ -11,8 +11,9 @@ import pytest
 from optuna.trial import TrialState
 
 from retable.bench.queue import storage, study
-from retable.bench.run import events
+from retable.bench.run import events, supervisor
 from retable.bench.run.board import Board, fill, withdraw
+from retable.bench.run.crew import Child
 from retable.bench.store.places import Stores
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.schema import Experiment
@@ -157,3 +158,12 @@ def test_a_trial_is_settled_once(make: Make) -> None:
     board.settle("a")
     board.settle("a", "failed after all")
     assert not board.done and board.bad == {"a": "failed after all"}
+
+
+def test_a_trial_whose_end_is_told_once_more_is_counted_once(make: Make) -> None:
+    """Its worker was killed between its run's end and telling the queue."""
+    board = make(trial("a"), trial("b"))
+    child = Child.__new__(Child)  # nobody's: the events are all that is looked at
+    for event in (events.Done("a", "finished"), events.Done("a", "finished"), events.Failed("b", "why")):
+        supervisor._heard(child, event, board)
+    assert [event.trial for event in told(board)] == ["a", "b"] and board.done
