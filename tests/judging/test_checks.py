@@ -156,6 +156,7 @@ def test_the_same_is_two_one_sided_statements_within_a_factor() -> None:
     assert factors(more) == pytest.approx({0: 1.02 / 1.01, 1: 1.02 / 0.98})
     assert factors(less) == pytest.approx({0: 1.02 * 1.01, 1: 1.02 * 0.98})
     assert (more.factor, more.unit, more.numbers) == (True, "", "0.995 and 1")
+    assert same([1.234567], [2.345678], within=0.02)[0].numbers == "1.235 and 2.346"
     for one in (more, less):
         shown = [one.shown(d) for d in gap(one).values()]
         assert shown == pytest.approx([1.01, 0.98]), "as a reader sees it: ours over theirs"

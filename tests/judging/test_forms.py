@@ -226,7 +226,7 @@ def test_spread_of_grids_named_by_what_they_are_taken_over() -> None:
         than={"lr": [0.3, 0.4]},
         over=["lr"],
     )
-    assert only(setup).numbers == "×4 against ×2"
+    assert (only(setup).label, only(setup).numbers) == ("spread of one grid above the other", "×4 against ×2")
 
 
 def test_spread_looks_through_the_names_of_cells() -> None:

@@ -11,7 +11,7 @@ from report_sample import sample_suite, suite_with
 from scipy import stats as reference
 from trials import trials
 
-from retable.bench.judging.forms import published_ratio
+from retable.bench.judging.forms import published_effect, published_ratio
 from retable.bench.judging.sides import CannotJudge, Comparison
 from retable.bench.judging.stats import Difference, outcome
 from retable.bench.judging.views import Result
@@ -98,6 +98,8 @@ def test_agrees_takes_the_seeds_that_every_cell_has() -> None:
 def test_agrees_needs_three_values_one_cell_each_and_an_order() -> None:
     with pytest.raises(CannotJudge, match=r"^2 values of optimizer are both published and run; an order needs three$"):
         made("agrees", ours("adam", "rprop"), trials([1.0], optimizer="sgd"), **ORDER)
+    three = made("agrees", trials([1.0], optimizer="sgd"), ours("adam", "rprop", "nadam"), **ORDER)
+    assert only(three).label == "3 optimizers in the published order", "wherever what is not published stands"
     twice = [t for lr in (0.1, 0.2) for t in trials([1.0], optimizer="adam", lr=lr)]
     with pytest.raises(
         CannotJudge, match=r"^several cells have optimizer = adam; name the others' settings in where or select$"
@@ -243,3 +245,20 @@ def test_the_papers_ratio_is_computed_by_the_same_statistic_as_ours() -> None:
     )
     suite = suite_with(tables={"table1": data["table1"], "again": {**data["table1"], "source": ""}})
     assert published_ratio(suite, check) == f"×{6.0191 / 3.5556:.3g}, from Table 1 and again"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "published", "effect"),
+    [
+        ({"at_least": 1.3}, 1.81, math.log(1.81 / 1.3)), ({"at_most": 2.0}, 1.81, math.log(2 / 1.81)),
+        ({"at_least": 1.3, "at_most": 2.0}, 1.81, math.log(2 / 1.81)), ({"at_least": 1.3}, 1.2, None),
+        ({"at_most": 1.3}, 1.81, None), ({"at_least": 1.3}, None, None),
+    ],
+)  # fmt: skip
+def test_the_published_effect_is_how_far_the_ratio_is_inside_its_nearest_bound(
+    bounds: dict[str, float], published: float | None, effect: float | None
+) -> None:
+    check = Ratio.model_validate(
+        {"form": "ratio", "metric": "loss/total", "of": {}, "to": {}, "published": published, **bounds}
+    )
+    assert published_effect(sample_suite(), check) == (None if effect is None else pytest.approx(effect))

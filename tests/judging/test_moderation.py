@@ -80,6 +80,8 @@ def test_a_very_uneven_family_says_so() -> None:
     even, uneven = lender(cells([1.0] * 6), "grid"), lender(cells([1.0] * 6 + [30.0]), "grid")
     assert even is not None and not even.words.endswith("uneven noise")
     assert uneven is not None and uneven.words == "21 pairs of grid of very uneven noise"
+    small = lender(cells([0.01] * 6 + [0.3]), "grid")
+    assert small is not None and small.words == uneven.words, "in whatever unit"
 
 
 def test_few_cells_few_seeds_and_what_diverged_lend_nothing() -> None:
@@ -89,6 +91,12 @@ def test_few_cells_few_seeds_and_what_diverged_lend_nothing() -> None:
     assert lender([], "grid") is None
     assert lender(cells([1.0, 1.0, 1.0, 2.0], n=2), "grid") is None
     assert lender([*four[:3], {**four[3], 1: math.inf}], "grid") is None
+
+
+@pytest.mark.parametrize(("noise", "lends"), [(1e-2, True), (1e-5, False)])
+def test_noise_below_a_millionth_of_the_values_is_rounding(noise: float, lends: bool) -> None:
+    thousands = [{s: 1e3 + noise * (v - 5) for s, v in cell.items()} for cell in cells([1.0, 1.0, 1.0, 2.0])]
+    assert (lender(thousands, "grid") is not None) is lends
 
 
 def test_only_cells_of_the_commonest_seeds_lend() -> None:

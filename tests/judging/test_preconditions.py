@@ -76,13 +76,16 @@ def test_of_several_comparisons_the_first_that_fails_is_shown_with_how_many_hold
     found = held(three, unchanged(8.0), check=check)
     assert (found.state, found.held, found.of) == ("does not hold", 2, 3)
     assert found.numbers == "rprop below unchanged: 9 against 8 (2 of 3 comparisons hold)"
+    two = held(three, unchanged(8.0), check={**check, "these": {"optimizer": ["adam", "rprop"]}})
+    assert two.numbers == "rprop below unchanged: 9 against 8 (1 of 2 comparisons hold)"
 
 
 def test_of_alternatives_one_is_enough() -> None:
     check = {"form": "ratio", "metric": "loss/total", "of": {"optimizer": "adam"}, "at_least": 2.0,
              "to": {"optimizer": ["rprop", "unchanged"]}, "to_statistic": "lowest"}  # fmt: skip
     cells = trials([8.0], optimizer="adam"), trials([3.0], optimizer="rprop"), unchanged(8.0)
-    assert held(*cells, check=check).state == "holds"
+    one = held(*cells, check=check)
+    assert (one.state, one.held, one.of) == ("holds", 1, 1)
     assert held(*cells, check={**check, "to_statistic": "highest"}).state == "does not hold"
 
 

@@ -200,6 +200,8 @@ def test_a_family_is_every_finished_cell_of_the_claims_experiments_on_the_scale_
     negative = book([*found, *trials([-1.0, 1.0, 2.0], optimizer="negative")])
     assert sides.family(negative, ["defaults"], "loss/total", log=True) == logs
     assert sides.family(here, ["grid"], "loss/total", log=True) is None
+    both = sides.family(here, ["defaults", "grid"], "loss/total", log=True)
+    assert both is not None and both.words == "10 pairs of defaults and grid"
 
 
 def test_a_plain_pair_borrows_and_what_was_chosen_or_averaged_does_not() -> None:

@@ -230,6 +230,7 @@ DIRECTION, OPPOSITE, NOISE = "direction only", "direction only (opposite)", "wit
         ([INF, INF, 4.0], [1.0, 2.0, 1.5], INF, 1, DIRECTION),
         # some of both
         ([INF, 3.0, 4.0], [1.0, INF, 1.5], 0.0, 0, NOISE),
+        ([INF, 3.0, INF], [1.0, INF, 1.5], 0.0, 0, NOISE),
         ([INF, 3.0, 4.0], [INF, 2.0, 1.5], 3.5 / 3, 0, NOISE),
         ([INF, -INF, 4.0], [INF, -INF, 4.0], 0.0, 0, NOISE),
         # all of both: nothing is told apart
@@ -250,6 +251,8 @@ def test_what_diverged_seeds_decide(a: list[float], b: list[float], mean: float,
     assert outcome(d) == says
     if math.isinf(mean):
         assert not d.has_interval and d.interval() == (-INF, INF)
+    if says not in ("reproduced", "contradicted") and not d.has_interval:
+        assert (d.above, d.below) == (1.0, 1.0), "nothing is decided"
 
 
 @pytest.mark.parametrize("n", [3, 4, 6])

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_sample import hit, results, sample_suite, suite_with
 
+from retable.bench.judging import power
 from retable.bench.judging.verdicts import Verdict, judge_all
 
 HERE = Path(__file__).parents[1] / "report"
@@ -307,3 +308,23 @@ def test_the_published_order_is_found_and_its_opposite_is_a_contradiction() -> N
 
 def test_equal_values_are_no_order() -> None:
     assert order(lambda row, noise: 1.0).word == "not run"
+
+
+@pytest.mark.parametrize("published", [None, 1.81])
+def test_an_undecided_claim_says_what_it_would_take(published: float | None) -> None:
+    """Of 24 trials of 6.5 seconds, two cells are compared."""
+
+    def loss(row: Mapping[str, Any], noise: np.random.Generator) -> float:
+        return (145 if row.get("optimizer") == "rprop" else 100) * math.exp(noise.normal(0, 0.2))
+
+    one = {**RATIO, "to": {"optimizer": "adam"}, "at_least": 1.3, "published": published}
+    found = verdict(one, loss)
+    assert found.word == "within noise"
+    d = found.judged[0].difference
+    need = power.needed(d)
+    assert need is not None and need.seeds > 3
+    said = f"to decide it: {need.words}, {(need.seeds - 3) * 2 * 6.5 / 3600:.2g} core-hours, for the effect seen"
+    if published:
+        said += f"; {power.seeds_for(math.log(1.81 / 1.3), d.error * math.sqrt(3))} for the published one"
+    assert found.notes == (said,)
+    assert verdict(one, loss, kind="toy").notes == (), "of what is learned alone"
