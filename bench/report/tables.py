@@ -140,7 +140,10 @@ def build(book: Book, name: str, table: Table, caution: str = "") -> Built:
                 entries[key][column_name] = entry
                 continue
             seen = views.look(book, place, table, row.where, column.where, experiments=experiments)
-            entries[key][column_name] = _measured(book, place, entry, column, seen, experiments)
+            entry = _measured(book, place, entry, column, seen, experiments)
+            if book.scale in table.absolute:
+                entry = _absolute(entry, column, seen)
+            entries[key][column_name] = entry
             grid += seen.grid
             if seen.choices and not column.where and not column.from_:
                 selections[key] = seen.choices
@@ -272,6 +275,16 @@ def _measured(book: Book, place: str, entry: Entry, column: Column, seen: Seen, 
         note=note,
         stale=stale,
     )
+
+
+def _absolute(entry: Entry, column: Column, seen: Seen) -> Entry:
+    """A measured cell with a note on whether one more value of ours could well be the published one."""
+    derived = column.relative_to or column.published_from or column.published_unit not in ("", column.unit)
+    if derived or entry.state != "measured" or not isinstance(entry.published, float) or entry.n < stats.ENOUGH:
+        return entry
+    low, high = stats.prediction([v * column.factor for v in seen.cells[0].values(column.metric or "").values()])
+    where = "in" if low <= entry.published <= high else "outside"
+    return replace(entry, note=f"the published value lies {where} the 95 % prediction interval of ours")
 
 
 def _trouble(trial: Result, column: Column) -> str:

@@ -109,6 +109,10 @@ def _scale_names(suite: Suite) -> Iterator[Problem]:
             for scale in getattr(experiment, part):
                 if scale not in suite.scales:
                     yield unknown(("experiments", name, part, scale), "scale", scale, suite.scales)
+    for name, table in suite.tables.items():
+        for i, scale in enumerate(table.absolute):
+            if scale not in suite.scales:
+                yield unknown(("tables", name, "absolute", i), "scale", scale, suite.scales, at_key=False)
     for kind in VIEWS:
         for name, view in getattr(suite, kind).items():
             for scale in view.not_at:

@@ -211,6 +211,11 @@ class Table(View):
     published: dict[str, dict[str, Published]] = Field(
         default={}, description="row -> column -> value as printed, or {not_published: reason}"
     )
+    absolute: Names = Field(
+        default=[],
+        description="scales at which our values may be compared with the published ones as they are: there each cell "
+        "says whether the published value lies in the prediction interval of ours",
+    )
     note: str = ""
 
 

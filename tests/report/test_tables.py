@@ -219,3 +219,22 @@ def test_latex_is_balanced_booktabs_without_raw_unicode(tmp_path: Path) -> None:
     body = [line for line in text.splitlines() if line.startswith("    AdaGrad")]
     assert body[0].count("&") == 10
     assert r"$4.2293\cdot10^{6}$" in body[0]
+
+
+@pytest.mark.parametrize(("values", "where"), [((3.0, 3.5, 4.0), "in"), ((5.0, 5.1, 5.2), "outside")])
+def test_where_absolute_values_compare_each_cell_says_whether_the_published_one_fits(
+    tmp_path: Path, values: tuple[float, ...], where: str
+) -> None:
+    def with_absolute(*scales: str) -> Built:
+        columns = {"loss": {"metric": "loss/total"}, "ratio": {"metric": "loss/total", "relative_to": "lowest"}}
+        table = {"title": "t", "from": "defaults", "rows": "optimizer", "columns": columns, "absolute": [*scales]}
+        table |= {"published": {"adam": {"loss": 3.6}}}
+        suite = suite_with(tables={"t": table}, figures={})
+        return built(tmp_path, "t", suite=suite, measured=lambda row, _: {"loss/total": values[row["seed"]]})
+
+    note = f"the published value lies {where} the 95 % prediction interval of ours"
+    table = with_absolute("quick")
+    assert table.entries["adam"]["loss"].note == note
+    assert not table.entries["adam"]["ratio"].note and not table.entries["nadam"]["loss"].note
+    assert note in [words for _, words in layout.lay_out(table).footnotes]
+    assert not with_absolute("paper").entries["adam"]["loss"].note

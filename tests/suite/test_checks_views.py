@@ -110,6 +110,12 @@ VIEWS = [
 
 TABLES = [
     Rule(
+        "values compare as they are at scales that there are",
+        view("tables", "absolute: [quick, ▸papr]"),
+        "tables.v.absolute.1: unknown scale 'papr'; known: quick",
+        "[quick, papr] -> [quick]",
+    ),
+    Rule(
         "rows are a setting",
         view("tables", "rows: ▸row"),
         f"tables.v.rows: unknown setting 'row'; {SEEN}",
