@@ -126,23 +126,34 @@ def report(
     tracking: str | None = None,
     out: Path | None = None,
     formats: Sequence[str] = ("md",),
+    anew: bool = True,
 ) -> Path | None:
     """Write a suite's report from MLflow alone, and the ledger of the folder it goes to.
+
+    anew: False leaves a page as it is where neither the suite nor its runs nor any code have changed since.
 
     The path of the page (of the first format), or None when nothing has run yet. A broken suite beside this one
     leaves the ledger as it was, with a warning: the report itself is whole.
     """
-    from retable.bench.report import ledger, write
+    from retable.bench.report import unchanged
 
     file = opened(suite)
+    folder = out or file.project / "reports"
+    place = places.locate(file.project, tracking)
+    planned = plan.trials(file.suite, scale, overrides=overrides, seeds=seeds)
+    made_from = unchanged.inputs(file, scale, planned, place)
+    if not anew and tuple(formats) == ("md",) and unchanged.is_current(made_from, file, scale, place, folder):
+        return folder / file.suite.suite / f"{scale}.md"
     found = results(file, scale=scale, seeds=seeds, overrides=overrides, tracking=tracking)
     if not (found.trials["run_id"] != "").any():
         return None
-    folder = out or file.project / "reports"
+    from retable.bench.report import ledger, write
+
     page = write(found, folder, formats)
     if not overrides:  # the claims are about the suite as it is
         _remember(file, scale, found, places.locate(file.project, tracking))
     if "md" in formats:
+        unchanged.note(made_from, file, scale, place, folder)
         try:
             ledger.write(ledger.read(folder, sorted(file.path.parent.glob("*.yaml"))), folder)
         except (loader.SuiteError, ledger.LedgerError) as error:

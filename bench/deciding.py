@@ -11,7 +11,8 @@ from retable.bench.judging import deciding, verdicts, views
 from retable.bench.judging.deciding import Step
 from retable.bench.judging.deciding import steps as _next
 from retable.bench.judging.looks import SCHEDULE
-from retable.bench.judging.verdicts import Verdict, Word
+from retable.bench.judging.verdicts import Verdict
+from retable.bench.judging.words import Word
 from retable.bench.run import machine
 from retable.bench.run.options import RunOptions
 from retable.bench.store import looks, places

@@ -107,7 +107,7 @@ def command(
         from retable.bench.report import ledger
 
         patience.allow()  # the store has answered: it is waited for, as in the run
-        page = api.report(file, **same, tracking=selection.tracking)
+        page = api.report(file, **same, tracking=selection.tracking, anew=False)
         if page is not None:
             print("\n".join([*ledger.verdicts(page.with_suffix(".json")), f"report: {page}"]))
     return SOME_FAILED if result.failed else FINE

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from retable.bench.judging import power, stats
 from retable.bench.judging.looks import SCHEDULE
-from retable.bench.judging.verdicts import UNDECIDED, Verdict
+from retable.bench.judging.verdicts import Verdict
 from retable.bench.judging.views import Book, Result
+from retable.bench.judging.words import UNDECIDED
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.values import canonical
 

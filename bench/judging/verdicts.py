@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from retable.bench.judging import looks, power, stats, views
 from retable.bench.judging.checks import prepare
@@ -24,45 +23,11 @@ from retable.bench.judging.sides import CannotJudge, Clause, Comparison
 from retable.bench.judging.stats import Difference, Outcome, difference
 from retable.bench.judging.timing import not_alone
 from retable.bench.judging.views import Book, Cell, Seen
+from retable.bench.judging.words import UNDECIDED, Word
 from retable.bench.numbers import counted, short, times
 from retable.bench.results.frames import Results
 from retable.bench.store.status import LOST
 from retable.bench.suite.schema import Claim, Ratio, Same
-
-Word = Literal[
-    "reproduced",
-    "the same",
-    "direction only",
-    "direction only (opposite)",
-    "within noise",
-    "contradicted",
-    "not judgeable here",
-    "not run",
-]
-SYMBOLS: dict[Word, str] = {
-    "reproduced": "✔",
-    "the same": "=",
-    "direction only": "↗",
-    "direction only (opposite)": "↘",
-    "within noise": "≈",
-    "contradicted": "✘",
-    "not judgeable here": "⊘",
-    "not run": "–",
-}
-WORDS: tuple[Word, ...] = tuple(SYMBOLS)
-MEANINGS: dict[Word, str] = {
-    "reproduced": "the claim holds, and the 95 % interval over at least three seeds leaves the opposite out",
-    "the same": "the claim is that two things are equal, and the 95 % interval lies within the margin stated for it",
-    "direction only": "the claim holds in our runs, but they are too few for an interval",
-    "direction only (opposite)": "our runs point the other way, but they are too few for an interval",
-    "within noise": "our runs cannot tell the claim from its opposite",
-    "contradicted": "our runs say the opposite, and the interval over at least three seeds leaves the claim out",
-    "not judgeable here": "what the sentence takes for granted does not hold of our runs, so they cannot try it",
-    "not run": "runs that the claim needs are missing, failed, or beyond this scale",
-}
-
-
-UNDECIDED: tuple[Word, ...] = ("within noise", "direction only", "direction only (opposite)")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from retable.bench.judging import views
-from retable.bench.judging.verdicts import SYMBOLS
+from retable.bench.judging.words import SYMBOLS
 from retable.bench.report import layout, style
 from retable.bench.report.page import AGREE, COMPLETE, ELSEWHERE, Page, beside, comparisons, tested
 from retable.bench.report.words import capital, in_paper

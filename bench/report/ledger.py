@@ -15,7 +15,7 @@ from typing import Any
 
 from retable.bench import files
 from retable.bench.errors import RetableError
-from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS
+from retable.bench.judging.words import MEANINGS, SYMBOLS, WORDS
 from retable.bench.numbers import counted, duration
 from retable.bench.report.github import escape, slug
 from retable.bench.report.record import VERSION, digest

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from retable.bench.judging.verdicts import SYMBOLS, Verdict
+from retable.bench.judging.verdicts import Verdict
+from retable.bench.judging.words import SYMBOLS
 from retable.bench.numbers import Number
 from retable.bench.report import layout
 from retable.bench.report.drawn import Drawn

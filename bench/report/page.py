@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from retable.bench.judging import consistency, preconditions, verdicts, views
 from retable.bench.judging.consistency import Finding
 from retable.bench.judging.preconditions import Condition
-from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict
+from retable.bench.judging.verdicts import Verdict
 from retable.bench.judging.views import Book, Result
+from retable.bench.judging.words import MEANINGS, SYMBOLS, WORDS
 from retable.bench.numbers import counted, duration
 from retable.bench.report import figures, tables
 from retable.bench.report.drawn import Drawn

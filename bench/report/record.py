@@ -10,12 +10,11 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from retable.bench.judging import views
-from retable.bench.judging.views import Book, Result
 from retable.bench.store.status import DONE
 from retable.bench.suite.schema import Table, View
 
 if TYPE_CHECKING:
+    from retable.bench.judging.views import Book, Result
     from retable.bench.report.page import Page
 
 VERSION = 1
@@ -32,6 +31,8 @@ def record(page: Page) -> dict[str, Any]:
     code: experiment -> digests of the code that its runs had. trials: experiment -> digest of the trials that were
     declared. By these two the ledger tells later whether the suite or the code has moved on.
     """
+    from retable.bench.judging import views  # pandas: who only reads records has no need of it
+
     book = page.book
     run = [t for t in book.trials if t.run_id]
     begun = [t.started for t in run if t.started is not None]
@@ -67,6 +68,8 @@ def digest(ids: Iterable[str]) -> str:
 
 def _view(book: Book, kind: str, name: str, view: View, experiments: Sequence[str]) -> dict[str, Any]:
     """Cells finished of cells declared. A diverged, collapsed or pruned trial is finished: it has its result."""
+    from retable.bench.judging import views
+
     reason = book.not_here(view)
     trials = [] if reason else book.pick(f"{kind}s.{name}", experiments, view.where)
     cells = views.cells(trials)

@@ -42,3 +42,14 @@ def test_a_report_of_20_000_finished_trials(project: Path, bench: Bench) -> None
     assert bench("report", "shelf").code == 0
     took = cpu() - begun
     speed.at_most(took, 8.0)
+
+
+def test_a_run_of_1_000_finished_trials_leaves_its_report(project: Path, bench: Bench) -> None:
+    """At most 1 s of CPU, imports and all; the report that was written before is what it prints."""
+    shelf.fill(shelf.write(project, cells=100, seeds=10))
+    assert bench("run", "shelf").code == 0
+    begun = cpu()
+    ran = bench("run", "shelf")
+    took = cpu() - begun
+    assert ran.code == 0 and "report: " in ran.out
+    speed.at_most(took, 1.0)

@@ -11,7 +11,7 @@ from retable.bench.suite import loader, plan
 
 SUITE = """
 suite: shelf
-about: Many idle trials, in in a table with a row for every ten cells.
+about: Many idle trials, in a table with a row for every ten cells.
 paper: {{title: On idleness, authors: [A. Nonymous], year: 2020}}
 packages: toypaper
 scales: {{quick: {{about: seconds}}}}
@@ -42,6 +42,22 @@ tables:
     columns:
       a: {{setting: a}}
       loss: {{metric: loss/total}}
+figures:
+  line:
+    title: The first column
+    source: Figure 1
+    from: grid
+    kind: lines
+    metric: loss/total
+    x: b
+    where: {{a: 0, b: [0, 1]}}
+claims:
+  lower:
+    quote: The first column is lower.
+    source: section 1
+    from: grid
+    where: {{b: 0}}
+    check: {{form: below, metric: loss/total, these: {{a: 0}}, than: {{a: 1}}}}
 """
 
 

@@ -12,8 +12,9 @@ import pytest
 from scipy import stats as reference
 from trials import book, trials
 
-from retable.bench.judging.verdicts import MEANINGS, SYMBOLS, WORDS, Verdict, judge, judge_all
+from retable.bench.judging.verdicts import Verdict, judge, judge_all
 from retable.bench.judging.views import ReportError, Result
+from retable.bench.judging.words import MEANINGS, SYMBOLS, WORDS
 from retable.bench.numbers import times
 from retable.bench.suite.schema import Claim
 

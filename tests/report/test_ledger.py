@@ -177,3 +177,9 @@ def test_the_ledger_loads_nothing_that_computes_stores_or_draws(project: Path, s
     told = f"\nimport sys\nprint('HEAVY', sorted(set({heavy!r}) & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", script + told], capture_output=True, text=True, check=True)
     assert ran.stdout.rstrip().endswith("HEAVY []"), ran.stdout[-300:]
+
+
+def test_who_reads_the_ledger_imports_nothing_that_computes_or_draws() -> None:
+    script = "import sys, retable.bench.report.ledger; print(sorted({'pandas', 'scipy', 'numpy'} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
