@@ -124,8 +124,9 @@ class Request:
     """What a person asks of a trained model.
 
     contents: uint8 [H, W, 3]; several are the frames of a film, in order, if `film`, else pictures of their own.
+    names: what each content is called in an error, or empty.
     styles: uint8 [H, W, 3] each. weights: one a style, sum 1, or empty for equal shares. masks: uint8 [H, W] in the
-    contents' size, one a style, or empty for everywhere.
+    contents' size, one a style, or empty for everywhere; a pixel that is black in all of them stays as it is.
     intensity: of the style, 1 is as trained. photo: keep it photorealistic. upscale: enlarge so many times (1: not).
     """
 
@@ -137,6 +138,16 @@ class Request:
     photo: bool = False
     upscale: int = 1
     intensity: float = 1.0
+    names: Sequence[str] = ()
+
+    def smaller(self, side: int) -> str:
+        """What is wrong with the first content that has a side below `side`, for a ValueError; empty if none has."""
+        for i, content in enumerate(self.contents):
+            height, width = content.shape[:2]
+            if min(height, width) < side:
+                name = self.names[i] if self.names else "a content"
+                return f"{name} is {width}x{height} pixels; both sides must be at least {side}"
+        return ""
 
 
 def legal_metric(name: str) -> bool:

@@ -39,10 +39,15 @@ class Found:
 
 @dataclass(frozen=True)
 class Made:
-    """What was written, and by which model."""
+    """What was written, by which model, and which contents were reduced first, in words."""
 
     model: Found
     files: list[Path]
+    reduced: list[str]
+
+
+SIZE = 1024
+"""Pixels: contents are reduced to this longer side, if nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,10 @@ class Wish:
     """What a person wants of a model.
 
     styles: image files or words of `retable.bench.data.styles`. masks: grey images in the contents' proportions, white
-    where the style of the same place goes. size: longer side of what is computed, in pixels; 0 keeps the content's own.
-    The rest is as in `task.Request`. Raises ApplyError where these do not fit one another.
+    where the style of the same place goes. weights: how much of each style, in any unit. size: longer side of the
+    contents that are worked on, in pixels, 0: their own; None: `SIZE`, but their own where they are to be enlarged.
+    film: the pictures of a folder are frames. The rest is as in `task.Request`. Raises ApplyError where these do not
+    fit one another.
     """
 
     styles: Sequence[str] = ()
@@ -60,12 +67,16 @@ class Wish:
     photo: bool = False
     upscale: int = 1
     intensity: float = 1.0
-    size: int = 0
+    size: int | None = None
+    film: bool = False
 
     def __post_init__(self) -> None:
         if self.weights and len(self.weights) != len(self.styles):
             counts = f"{len(self.styles)} styles but {len(self.weights)} weights"
             raise ApplyError(f"{counts}: give one weight a style, or none")
+        if self.weights and not (all(0 <= w < math.inf for w in self.weights) and sum(self.weights) > 0):
+            shown = ", ".join(f"{w:g}" for w in self.weights)
+            raise ApplyError(f"weights {shown}: give numbers of at least 0, one above it at least")
         if self.masks and len(self.masks) != len(self.styles):
             counts = f"{len(self.styles)} styles but {len(self.masks)} masks"
             raise ApplyError(f"{counts}: give one mask a style, or none")
@@ -73,6 +84,11 @@ class Wish:
             raise ApplyError(f"upscale {self.upscale}: give a whole number of at least 1")
         if not 0 <= self.intensity < math.inf:
             raise ApplyError(f"intensity {self.intensity}: give a number of at least 0")
+
+    @property
+    def longest(self) -> int:
+        """Longer side of the contents that are worked on; 0: as they are."""
+        return self.size if self.size is not None else 0 if self.upscale > 1 else SIZE
 
 
 @dataclass(frozen=True)
@@ -94,29 +110,31 @@ def apply(
     device: str = "cpu",
     tracking: str | None = None,
 ) -> Made:
-    """Use a suite's trained model on pictures, a folder of frames or a film.
+    """Use a suite's trained model on pictures, a folder of them or a film.
 
-    contents: image files, or one folder of frames, or one film (GIF, or MP4 and the like with PyAV).
-    out: a folder; or the file to write, where there is one picture; or a .gif for a film.
+    contents: image files, or one folder, or one film (GIF, or MP4 and the like with PyAV).
+    out: a folder; or the file to write, where there is one picture; or a .gif, which makes a folder a film.
     which: one of the suite's models, if it trained several (see `model_of`).
     Raises ApplyError, DataError (naming the file), SuiteError or PlanError.
     """
     file = loader.load(file) if not isinstance(file, SuiteFile) else file
     place = places.locate(file.project, tracking)
     found = model_of(file, place, which)
-    given = pictures.read(contents, wish.size)
+    given = pictures.read(contents, wish.longest, wish.film or out.suffix.lower() == ".gif")
     target = pictures.target(given, out, [*_inputs(contents), *(Path(s) for s in wish.styles), *wish.masks])
     request = Request(
         contents=given.arrays,
-        styles=[pictures.style(s, wish.size) for s in wish.styles],
-        weights=wish.weights,
+        names=given.called,
+        styles=[pictures.style(s, wish.longest) for s in wish.styles],
+        weights=[w / sum(wish.weights) for w in wish.weights],
         masks=[pictures.mask(m, given) for m in wish.masks],
         film=given.film,
         photo=wish.photo,
         upscale=wish.upscale,
         intensity=wish.intensity,
     )
-    return Made(found, pictures.write(_results(found, _model(found, place), request, device), target))
+    files = pictures.write(_results(found, _model(found, place), request, device), target)
+    return Made(found, files, given.reduced)
 
 
 def model_of(file: SuiteFile, place: places.Stores, which: Which) -> Found:

@@ -1,4 +1,4 @@
-"""One's own pictures for `bench apply`: image files, folders of frames and films in; images or an animation out.
+"""One's own pictures for `bench apply`: image files, folders and films in; images or an animation out.
 
 Results are written into a folder of their own beside the target and moved there when all are made, so that a
 failure leaves nothing half-written.
@@ -10,10 +10,11 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retable.bench.apply import extras
 from retable.bench.data import DataError
 
 if TYPE_CHECKING:
@@ -30,47 +31,63 @@ LONGEST = 10_000
 """A film has at most so many frames: all of them are held in memory, as small as `size` makes them."""
 
 MILLISECONDS = 60
-"""Of a frame of an animation that is written."""
+"""Of a frame of an animation that is written, where nothing says how long it was shown."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What is to be worked on: file stems and uint8 [H, W, 3] arrays; `film`: they are frames of one size."""
+    """What is to be worked on: file stems and uint8 [H, W, 3] arrays; `film`: they are frames of one size.
+
+    called: each for a person, with the size that its file has. extras: what its file holds beside its colours.
+    milliseconds: how long each frame of a film is shown.
+    """
 
     names: list[str]
     arrays: list[np.ndarray]
     film: bool
+    called: list[str]
+    extras: list[extras.Extras]
+    milliseconds: list[int]
+    reduced: list[str]
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where results go: a file a result, or (`animation`) one file for all."""
+    """Where results go: a file a result, or (`animation`) one file for all; and what they take over of the contents."""
 
     files: list[Path]
     animation: bool
+    contents: Contents
 
 
-def read(paths: Sequence[Path], size: int = 0) -> Contents:
-    """Pictures, one folder of frames, or one film, each reduced to a longer side of `size` (0: as it is).
+def read(paths: Sequence[Path], size: int = 0, film: bool = False) -> Contents:
+    """Pictures, a folder of them, or one film, each reduced to a longer side of `size` (0: as it is).
 
+    film: the pictures of a folder are frames, in the order of their names.
     Raises DataError naming the file that is missing, cut off, no image, or (a frame) of another size than the first.
     """
     import numpy as np
 
-    film = len(paths) == 1 and (paths[0].is_dir() or paths[0].suffix.lower() in FILMS)
-    names: list[str] = []
-    arrays: list[np.ndarray] = []
+    film = film or (len(paths) == 1 and paths[0].suffix.lower() in FILMS)
+    found = Contents([], [], film, [], [], [], [])
+    names = found.names
     first: tuple[int, int] | None = None
-    for name, picture in _opened(paths):
+    for name, picture, path in _opened(paths):
         first = first or picture.size
         if film and picture.size != first:
             (w, h), (fw, fh) = picture.size, first
             raise DataError(f"frame {name} is {w}x{h} pixels, the first {fw}x{fh}: make the frames equal")
         if len(names) == LONGEST:
             raise DataError(f"{paths[0]} has more than {LONGEST} frames: cut it into pieces")
+        small, called = limited(picture, size), f"{path or name} ({picture.width}x{picture.height})"
+        if small.size != picture.size:
+            found.reduced.append(f"{called} is worked on at {small.width}x{small.height}")
         names.append(name)
-        arrays.append(np.asarray(limited(picture, size)))
-    return Contents(names, arrays, film and len(names) > 1)
+        found.arrays.append(np.asarray(small))
+        found.called.append(called)
+        found.extras.append(extras.of(path) if path and not film else extras.NONE)
+        found.milliseconds.append(int(picture.info.get("duration") or MILLISECONDS))
+    return replace(found, film=film and len(names) > 1)
 
 
 def style(word: str, size: int = 0) -> np.ndarray:
@@ -128,11 +145,11 @@ def target(contents: Contents, out: Path, inputs: Iterable[Path] = ()) -> Target
 
     suffix = out.suffix.lower()
     if suffix == ".gif" and contents.film:
-        found = Target([out], animation=True)
+        found = Target([out], True, contents)
     elif suffix in FORMATS:
         if len(contents.names) != 1:
             raise DataError(f"{len(contents.names)} pictures do not fit in {out}: name a folder")
-        found = Target([out], animation=False)
+        found = Target([out], False, contents)
     elif suffix in FILMS | SUFFIXES or out.is_file():
         ways = ".gif" if contents.film else ", ".join(FORMATS)
         raise DataError(f"cannot write {out}: name a folder, or a file that ends in {ways}")
@@ -140,7 +157,7 @@ def target(contents: Contents, out: Path, inputs: Iterable[Path] = ()) -> Target
         stems = list(contents.names)
         if len(set(stems)) < len(stems):  # a.png and a.jpg
             stems = [f"{stem}_{i}" for i, stem in enumerate(stems, 1)]
-        found = Target([out / f"{stem}.png" for stem in stems], animation=False)
+        found = Target([out / f"{stem}.png" for stem in stems], False, contents)
     taken = {p.resolve() for p in inputs}
     for file in found.files:
         if file.resolve() in taken:
@@ -173,9 +190,10 @@ def _files(results: Iterable[np.ndarray], where: Target, scratch: Path) -> list[
     from PIL import Image
 
     made = []
-    for i, (result, file) in enumerate(zip(results, where.files, strict=True)):
+    for i, (result, file, more) in enumerate(zip(results, where.files, where.contents.extras, strict=True)):
         temporary = scratch / f"{i}{file.suffix}"
-        Image.fromarray(result).save(temporary, FORMATS[file.suffix.lower()])
+        picture, options = extras.saved(Image.fromarray(result), more, file.suffix.lower())
+        picture.save(temporary, FORMATS[file.suffix.lower()], **options)
         made.append(temporary)
     return made
 
@@ -185,13 +203,14 @@ def _animation(results: Iterable[np.ndarray], where: Target, scratch: Path) -> l
 
     frames = [Image.fromarray(r) for r in results]
     temporary = scratch / "film.gif"
-    more: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "loop": 0, "duration": MILLISECONDS}
+    shown = where.contents.milliseconds
+    more: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "loop": 0, "duration": shown}
     frames[0].save(temporary, "GIF", **more)
     return [temporary]
 
 
-def _opened(paths: Sequence[Path]) -> Iterator[tuple[str, Image.Image]]:
-    """File stem (or frame_00001) and picture of everything in `paths`."""
+def _opened(paths: Sequence[Path]) -> Iterator[tuple[str, Image.Image, Path | None]]:
+    """File stem (or frame_00001), picture and, if it has one of its own, file of everything in `paths`."""
     from retable.bench.data import folder
     from retable.bench.data.decode import read_rgb
 
@@ -201,14 +220,14 @@ def _opened(paths: Sequence[Path]) -> Iterator[tuple[str, Image.Image]]:
         names = folder.files(paths[0])
         if not names:
             raise DataError(f"{paths[0]} holds no images")
-        yield from ((Path(n).stem, read_rgb(paths[0] / n)) for n in names)
+        yield from ((Path(n).stem, read_rgb(paths[0] / n), paths[0] / n) for n in names)
     elif len(paths) == 1 and paths[0].suffix.lower() in FILMS:
         frames = _gif(paths[0]) if paths[0].suffix.lower() == ".gif" else _film(paths[0])
-        yield from ((f"frame_{i:05d}", frame) for i, frame in enumerate(frames, 1))
+        yield from ((f"frame_{i:05d}", frame, None) for i, frame in enumerate(frames, 1))
     else:
         if folders := [p for p in paths if p.is_dir()]:
-            raise DataError(f"{folders[0]} is a folder: give it alone, as the frames of a film")
-        yield from ((p.stem, read_rgb(p)) for p in paths)
+            raise DataError(f"{folders[0]} is a folder: give it alone")
+        yield from ((p.stem, read_rgb(p), p) for p in paths)
 
 
 def _gif(path: Path) -> Iterator[Image.Image]:
@@ -220,7 +239,9 @@ def _gif(path: Path) -> Iterator[Image.Image]:
         with Image.open(path) as opened:
             for frame in ImageSequence.Iterator(opened):
                 above = frame.convert("RGBA")  # transparency is laid on white, as with single pictures
-                yield Image.alpha_composite(Image.new("RGBA", above.size, "white"), above).convert("RGB")
+                whole = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above).convert("RGB")
+                whole.info["duration"] = frame.info.get("duration")
+                yield whole
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:  # what Pillow's
         # decoder raises on damage; IndexError where the file ends between two frames
         raise DataError(f"{path} cannot be decoded: {error}") from error
@@ -238,8 +259,11 @@ def _film(path: Path) -> Iterator[Image.Image]:
         raise DataError(f"{path}: reading films needs PyAV: pip install av, or give a folder of frames") from error
     count = 0
     try:
+        rate = float(imageio.immeta(path, plugin="pyav").get("fps") or 0)
         for count, frame in enumerate(imageio.imiter(path, plugin="pyav"), 1):  # noqa: B007
-            yield Image.fromarray(frame).convert("RGB")
+            picture = Image.fromarray(frame).convert("RGB")
+            picture.info["duration"] = round(1000 / rate) if rate else None
+            yield picture
     except (OSError, FFmpegError) as error:
         raise DataError(f"{path} cannot be decoded: {error}") from error
     if not count:

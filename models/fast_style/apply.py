@@ -36,10 +36,8 @@ def apply(model: State, settings: Mapping[str, Any], request: Request, device: s
     asked = {"photo": request.photo, "upscale": request.upscale > 1, "intensity": request.intensity != 1}
     if wrong := [name for name, on in asked.items() if on]:
         raise ValueError(f"a network of one fixed style cannot do {' or '.join(wrong)}")
-    for content in request.contents:
-        height, width = content.shape[:2]
-        if min(height, width) < SMALLEST:
-            raise ValueError(f"a content is {width}x{height} pixels; both sides must be at least {SMALLEST}")
+    if small := request.smaller(SMALLEST):
+        raise ValueError(small)
     net = initial_network(s, seed=0)
     net.load_state_dict(model["network"])
     net.to(device).eval()

@@ -37,10 +37,8 @@ def apply(model: State, settings: Mapping[str, Any], request: Request, device: s
     }
     if wrong := [name for name, on in asked.items() if on]:
         raise ValueError(f"this generator cannot do {' or '.join(wrong)}")
-    for content in request.contents:
-        height, width = content.shape[:2]
-        if min(height, width) < 2 * s.patch:
-            raise ValueError(f"a content is {width}x{height} pixels; both sides must be at least {2 * s.patch}")
+    if small := request.smaller(2 * s.patch):
+        raise ValueError(small)
     net = initial(s, seed=0)
     net.load_state_dict(model["network"])
     net.to(device).eval()

@@ -27,6 +27,7 @@ from retable.models.unrolled.proximal import (
 )
 from retable.models.unrolled.solving import Restructurable
 from retable.models.unrolled.textures import grey
+from retable.models.unrolled.tiling import solved
 from retable.models.unrolled.warping import consistent, estimated, warp
 
 TEMPORAL_WEIGHT = 0.37
@@ -46,8 +47,8 @@ programs leave. Section 5.6 blurs twice as much before it reduces; undoing that 
 def apply(model: State, settings: Mapping[str, Any], request: Request, device: str) -> Iterator[np.ndarray]:
     """Stylise each content; see `task.Request`. Frames of a film are held to the one before along their flow.
 
-    Raises ValueError where the request does not fit: no style, weights that do not sum to one, masks that leave
-    pixels out or overlap, pictures that are too small.
+    Pixels that are in no mask stay as they are. Raises ValueError where the request does not fit: no style, weights
+    that do not sum to one, masks that overlap, pictures that are too small.
     """
     if not request.styles:
         raise ValueError("no style: give at least one picture or word, --style mosaic")
@@ -55,34 +56,50 @@ def apply(model: State, settings: Mapping[str, Any], request: Request, device: s
         raise ValueError("masks and weights do not go together: a mask says where its style goes, in full")
     if request.masks and request.upscale > 1:
         raise ValueError("masks and upscale do not go together: do one after the other")
-    for what, pictures in (("content", request.contents), ("style", request.styles)):
-        for picture in pictures:
-            height, width = picture.shape[:2]
-            if min(height, width) < SIDE:
-                raise ValueError(f"a {what} is {width}x{height} pixels; both sides must be at least {SIDE}")
+    if small := request.smaller(SIDE):
+        raise ValueError(small)
+    for picture in request.styles:
+        height, width = picture.shape[:2]
+        if min(height, width) < SIDE:
+            raise ValueError(f"a style is {width}x{height} pixels; both sides must be at least {SIDE}")
     method = Restructurable(model, device)
     if request.upscale > 1:
         return (_enlarged(method, content, request, device) for content in request.contents)
-    guide = _guide(method, request, device)
-    return _film(method, guide, request, device) if request.film else _pictures(method, guide, request, device)
+    guide, share_11HW = _guide(method, request, device)
+    if request.film:
+        return _film(method, guide, share_11HW, request, device)
+    return _pictures(method, guide, share_11HW, request, device)
 
 
-def _guide(method: Restructurable, request: Request, device: str) -> list[Region]:
+def _guide(method: Restructurable, request: Request, device: str) -> tuple[list[Region], Tensor | None]:
+    """The styles and where they go; and the share of each pixel that is to be stylised, None for all of it."""
     styles = [data.tensor(style, device) for style in request.styles]
     if not request.masks:
-        return method.guide(styles, list(request.weights) or None)
+        return method.guide(styles, list(request.weights) or None), None
     masks = [torch.tensor(np.array(m), device=device).float()[None, None] / 255 for m in request.masks]
-    return method.guide(styles, None, masks)
+    share_11HW = torch.stack(masks).sum(0)
+    masks[0] = masks[0] + (1 - share_11HW).clamp_min(0)  # what is kept must have some style while it is computed
+    return method.guide(styles, None, masks), share_11HW.clamp_max(1)
 
 
-def _pictures(method: Restructurable, guide: list[Region], request: Request, device: str) -> Iterator[np.ndarray]:
+def _kept(content_13HW: Tensor, found_13HW: Tensor, share_11HW: Tensor | None) -> Tensor:
+    """The result where it is asked for, the content elsewhere."""
+    return found_13HW if share_11HW is None else content_13HW + share_11HW * (found_13HW.clamp(0, 1) - content_13HW)
+
+
+def _pictures(
+    method: Restructurable, guide: list[Region], share_11HW: Tensor | None, request: Request, device: str
+) -> Iterator[np.ndarray]:
     for picture in request.contents:
         content = data.tensor(picture, device)
         proximal = photorealism(content, PHOTO_WEIGHT) if request.photo else None
-        yield data.pixels(method(content, guide, intensity=request.intensity, proximal=proximal))
+        found = solved(method.solver, content, guide, intensity=request.intensity, proximal=proximal)
+        yield data.pixels(_kept(content, found, share_11HW))
 
 
-def _film(method: Restructurable, guide: list[Region], request: Request, device: str) -> Iterator[np.ndarray]:
+def _film(
+    method: Restructurable, guide: list[Region], share_11HW: Tensor | None, request: Request, device: str
+) -> Iterator[np.ndarray]:
     last: tuple[np.ndarray, Tensor] | None = None
     for frame in request.contents:
         content = data.tensor(frame, device)
@@ -93,13 +110,17 @@ def _film(method: Restructurable, guide: list[Region], request: Request, device:
             forth = torch.from_numpy(estimated(frame, before, "ilk"))[None].to(device)
             operators.append(temporal(warp(result, back), consistent(back, forth).float(), TEMPORAL_WEIGHT))
         proximal = compose(*operators) if operators else None
-        found = method(content, guide, intensity=request.intensity, proximal=proximal).clamp(0, 1)
+        found = solved(method.solver, content, guide, intensity=request.intensity, proximal=proximal)
+        found = _kept(content, found, share_11HW).clamp(0, 1)
         last = (frame, found)
         yield data.pixels(found)
 
 
 def _enlarged(method: Restructurable, picture: np.ndarray, request: Request, device: str) -> np.ndarray:
-    """Luminance by the solver with the styles as guides, its scales as in section 5.6; colours interpolated."""
+    """Luminance by the solver with the styles as guides, its scales as in section 5.6; colours interpolated.
+
+    photo: as smooth as the enlarged picture is, too; agreement with what was given comes last and so weighs most.
+    """
     low = data.tensor(picture, device)
     large = bicubic(low, request.upscale)
     height, width = large.shape[-2:]
@@ -108,5 +129,7 @@ def _enlarged(method: Restructurable, picture: np.ndarray, request: Request, dev
     hold = low_resolution(grey(luminance(low)), downsampling, CONSISTENCY_WEIGHT)
     styles = [grey(luminance(data.tensor(style, device))) for style in request.styles]
     guide = method.guide(styles, list(request.weights) or None)
-    found = method(grey(luminance(large)), guide, (1, 1, 1, 1, 0), request.intensity, proximal=hold)
+    start = grey(luminance(large))
+    proximal = compose(photorealism(start, PHOTO_WEIGHT), hold) if request.photo else hold
+    found = solved(method.solver, start, guide, (1, 1, 1, 1, 0), request.intensity, proximal)
     return data.pixels(large + (found.mean(1, keepdim=True) - luminance(large)))

@@ -160,7 +160,7 @@ def test_several_pictures_go_into_a_folder_under_their_names(suite: Path, tmp_pa
     assert [p.name for p in apply(suite, same, tmp_path / "out").files] == ["d_1.png", "d_2.png"]
 
 
-def test_a_folder_or_a_gif_is_a_film(suite: Path, tmp_path: Path) -> None:
+def test_a_folder_is_a_set_of_pictures_unless_it_is_to_be_a_film(suite: Path, tmp_path: Path) -> None:
     frames = tmp_path / "frames"
     frames.mkdir()
     for i in range(3):
@@ -170,6 +170,55 @@ def test_a_folder_or_a_gif_is_a_film(suite: Path, tmp_path: Path) -> None:
         assert opened.n_frames == 3  # type: ignore[attr-defined]
     made = apply(suite, [tmp_path / "film.gif"], tmp_path / "again")
     assert [p.name for p in made.files] == [f"frame_{i:05d}.png" for i in (1, 2, 3)]
+    picture(frames / "f3.png", 11, 13)
+    made = apply(suite, [frames], tmp_path / "set")
+    assert [read(p).shape[:2] for p in made.files] == [(20, 30)] * 3 + [(11, 13)]
+    with pytest.raises(DataError, match="frame f3 is 13x11 pixels"):
+        apply(suite, [frames], tmp_path / "no", Wish(film=True))
+
+
+def test_a_film_keeps_its_time(suite: Path, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (30, 20), (v, v, v)) for v in (100, 140, 180)]
+    frames[0].save(tmp_path / "in.gif", save_all=True, append_images=frames[1:], duration=[200, 40, 500])
+    apply(suite, [tmp_path / "in.gif"], tmp_path / "out.gif")
+    with Image.open(tmp_path / "out.gif") as opened:
+        shown = [opened.seek(i) or opened.info["duration"] for i in range(3)]
+    assert shown == [200, 40, 500]
+
+
+def test_a_result_keeps_what_its_file_held(suite: Path, tmp_path: Path) -> None:
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "a cat", 6  # its description; lying on its side
+    photo = Image.new("RGB", (30, 20), (200, 200, 200))
+    photo.save(tmp_path / "a.jpg", exif=exif, icc_profile=profile)
+    for ending in ("jpg", "png", "webp"):
+        (made,) = apply(suite, [tmp_path / "a.jpg"], tmp_path / f"out.{ending}").files
+        with Image.open(made) as opened:
+            assert opened.size == (20, 30) and opened.info["icc_profile"] == profile
+            assert opened.getexif()[0x010E] == "a cat" and 0x0112 not in opened.getexif()
+    clear = photo.convert("RGBA")
+    clear.paste((0, 0, 0, 0), (0, 0, 15, 20))
+    clear.save(tmp_path / "b.png")
+    apply(suite, [tmp_path / "b.png"], tmp_path / "clear.png")
+    with Image.open(tmp_path / "clear.png") as opened:
+        pixels = np.asarray(opened)
+    assert pixels.shape == (20, 30, 4) and pixels[10, 5, 3] == 0 and pixels[10, 25].tolist() == [100, 100, 100, 255]
+    apply(suite, [tmp_path / "b.png"], tmp_path / "flat.jpg")
+    assert read(tmp_path / "flat.jpg").shape == (20, 30, 3)
+
+
+def test_jpegs_are_written_well(suite: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    for ending in ("png", "jpg"):
+        apply(suite, [tmp_path / "a.png"], tmp_path / f"out.{ending}")
+    exact = read(tmp_path / "out.png")
+    Image.fromarray(exact).save(tmp_path / "usual.jpg")
+    far, usual = (np.abs(read(tmp_path / name).astype(float) - exact).mean() for name in ("out.jpg", "usual.jpg"))
+    assert far < 0.25 * usual
 
 
 def test_a_film_needs_pyav_and_says_so_or_is_read(suite: Path, tmp_path: Path) -> None:
@@ -216,9 +265,9 @@ def test_frames_of_changing_size_are_named(suite: Path, tmp_path: Path) -> None:
     picture(frames / "f0.png", 20, 30)
     picture(frames / "f1.png", 20, 32)
     with pytest.raises(DataError, match="frame f1 is 32x20 pixels"):  # whatever they are reduced to
-        apply(suite, [frames], tmp_path / "out", Wish(size=10))
+        apply(suite, [frames], tmp_path / "out", Wish(size=10, film=True))
     with pytest.raises(DataError, match="frame f1 is 32x20 pixels, the first 30x20"):
-        apply(suite, [frames], tmp_path / "out")
+        apply(suite, [frames], tmp_path / "out.gif")
     assert not (tmp_path / "out").exists()
 
 
@@ -246,6 +295,10 @@ def test_mistakes_are_named_and_leave_nothing(suite: Path, tmp_path: Path) -> No
         apply(suite, [content], out, Wish(styles=["mosiac"]))
     with pytest.raises(ApplyError, match="2 styles but 1 weights"):
         apply(suite, [content], out, Wish(styles=["mosaic", "waves"], weights=[1.0]))
+    with pytest.raises(ApplyError, match="weights 0, 0: give numbers of at least 0, one above it at least"):
+        Wish(styles=["mosaic", "waves"], weights=[0, 0])
+    with pytest.raises(ApplyError, match="weights 1, nan"):
+        Wish(styles=["mosaic", "waves"], weights=[1, float("nan")])
     with pytest.raises(ApplyError, match="1 styles but 2 masks"):
         apply(suite, [content], out, Wish(styles=["mosaic"], masks=[content, content]))
     with pytest.raises(ApplyError, match="this model knows no photorealism"):
@@ -295,8 +348,16 @@ def test_an_untrained_suite_says_what_to_run(suite: Path, tmp_path: Path) -> Non
 
 
 def test_size_limits_what_is_computed(suite: Path, tmp_path: Path) -> None:
-    apply(suite, [picture(tmp_path / "a.png", 40, 80)], tmp_path / "out.png", Wish(size=40))
+    made = apply(suite, [picture(tmp_path / "a.png", 40, 80)], tmp_path / "out.png", Wish(size=40))
     assert read(tmp_path / "out.png").shape == (20, 40, 3)
+    assert [line.rpartition("/")[2] for line in made.reduced] == ["a.png (80x40) is worked on at 40x20"]
+
+
+def test_a_large_picture_is_reduced_unless_it_is_to_be_enlarged(suite: Path, tmp_path: Path) -> None:
+    large = picture(tmp_path / "a.png", 30, 1100)
+    for wish, width in [(Wish(), 1024), (Wish(size=0), 1100), (Wish(upscale=2), 1100), (Wish(upscale=2, size=50), 50)]:
+        made = apply(suite, [large], tmp_path / "out.png", wish)
+        assert read(tmp_path / "out.png").shape[1] == width and bool(made.reduced) == (width < 1100)
 
 
 def test_the_command(project: Path, tmp_path: Path) -> None:

@@ -90,6 +90,26 @@ class TestSolver:
         everywhere, nowhere = np.full((48, 64), 255, np.uint8), np.zeros((48, 64), np.uint8)
         assert apart(solver(content, styles=[one, two], masks=[nowhere, everywhere])[0], alone[1]) < 0.5
 
+    def test_what_no_mask_covers_stays_as_it_is(self, solver: Model) -> None:
+        content, style = picture(48, 64), picture(32, 32, 1)
+        half = np.zeros((48, 64), np.uint8)
+        half[:, 32:] = 255
+        for given in ({}, {"film": True}, {"photo": True}):
+            found = solver(content, styles=[style], masks=[half], **given)[0]
+            assert np.array_equal(found[:, :32], content[:, :32]) and apart(found[:, 32:], content[:, 32:]) > 0.5
+        everywhere = solver(content, styles=[style])[0]
+        assert apart(solver(content, styles=[style], masks=[half])[0][:, 32:], everywhere[:, 32:]) < 0.5
+
+    def test_enlarging_can_be_photorealistic(self, solver: Model) -> None:
+        content, style = picture(24, 32), picture(40, 40, 1)
+        plain, photo = (solver(content, styles=[style], upscale=2, photo=p)[0] for p in (False, True))
+        assert photo.shape == (48, 64, 3) and apart(plain, photo) > 0
+
+    def test_what_is_too_small_is_called_by_its_name(self, solver: Model) -> None:
+        small, style = picture(16, 40), picture(32, 32, 1)
+        with pytest.raises(ValueError, match=r"b\.jpg \(400x160\) is 40x16 pixels"):
+            solver(picture(40, 40), small, styles=[style], names=["a.jpg (40x40)", "b.jpg (400x160)"])
+
     def test_photorealism_keeps_flat_places_flat(self, solver: Model) -> None:
         content = np.full((48, 48, 3), 90, np.uint8)
         content[:, 24:] = 200
@@ -130,8 +150,6 @@ class TestSolver:
             solver(content, styles=[style, style], weights=[math.nan, 1.0])
         with pytest.raises(ValueError, match="masks and weights do not go together"):
             solver(content, styles=[style], masks=[np.full_like(half, 255)], weights=[1.0])
-        with pytest.raises(ValueError, match=r"50.0% of the pixels in none"):
-            solver(content, styles=[style], masks=[half])
         with pytest.raises(ValueError, match=r"50.0% of the pixels in more than one"):
             solver(content, styles=[style, style], masks=[half, np.full_like(half, 255)])
         with pytest.raises(ValueError, match="masks and upscale do not go together"):
