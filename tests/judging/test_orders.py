@@ -99,6 +99,9 @@ def test_many_things_are_drawn_and_always_the_same() -> None:
     assert drawn.tau == pytest.approx(more.statistic)
     assert drawn.above == pytest.approx(more.pvalue, abs=5 * math.sqrt(more.pvalue / orders.DRAWN))
     assert drawn.below > 0.99
+    rarest = agreement([float(v) for v in range(12)], [float(v) for v in range(12)])
+    assert rarest.above == 1 / (orders.DRAWN + 1), "the order at hand counts as one that was drawn: never 0"
+    assert rarest.below == 1.0
 
 
 @pytest.mark.parametrize(
