@@ -13,6 +13,7 @@ from report_sample import results, suite_with
 from running import Ran
 
 from retable.bench import report
+from retable.bench.judging.words import SYMBOLS
 from retable.bench.report import ledger
 
 LONG = "Adam and its kin are in every respect better than " + "all that was tried before, " * 8 + "which is new."
@@ -87,7 +88,11 @@ def test_what_must_hold_first_stands_above_the_claims_with_its_numbers(written: 
     assert "| AdaDelta is worse than Adam | holds | adam below adadelta: " in first
     (shaky,) = (line for line in rest.splitlines() if "#shaky" in line)
     assert "⊘&nbsp;not&nbsp;judgeable&nbsp;here | AdaGrad is better than Adam: does not hold (adagrad below" in shaky
-    assert "AdaGrad is better than Adam</td><td" in (written / "quick.html").read_text()
+    html = (written / "quick.html").read_text()
+    assert "AdaGrad is better than Adam</td><td" in html
+    assert '<span class="badge not-judgeable-here">⊘ not judgeable here</span>' in html
+    for word in SYMBOLS:  # each has a colour of its own
+        assert f".{word.replace(' ', '-').strip('()').replace('(', '')}" in html, word
     assert "does not hold: adagrad below adam" in (written / "quick.tex").read_text()
 
 
