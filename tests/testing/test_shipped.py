@@ -49,6 +49,7 @@ TINY: dict[str, dict[str, Any]] = {
     "photo_wct": PICTURE,
     "stytr2": {**PAIRS, "steps": STEPS, "validate_every": 2},
     "stytr2_pairs": {**PAIRS, "searched": 4},
+    "stytr2_reference": {**PAIRS, "reference": "pixels", "steps": STEPS},
     "unrolled": {"steps": STEPS, "images": 8, "held_out": 2, "size": 32, "width": 8, "pairs": 1, "preview_size": 48},
     "unrolled_picture": PICTURE,
     "stylised_video": {**PICTURE, "frames": 3},
