@@ -204,9 +204,10 @@ def exp(x: float) -> float:
 
 def on_logs(cells: Iterable[Cell], metric: str, unit: str) -> bool:
     """Whether a metric is compared on logarithms: its spread grows with it wherever it can't be negative, so of
-    positive values of an own scale ratios are compared; percentages are bounded, and compared as they are."""
+    positive values of an own scale ratios are compared; percentages are bounded and decibels are logarithms already:
+    both are compared as they are."""
     values = [t.metrics[metric] for c in cells for t in c.in_state("finished", *LOST) if metric in t.metrics]
-    return unit != "%" and bool(values) and all(v > 0 for v in values)
+    return unit not in ("%", "dB") and bool(values) and all(v > 0 for v in values)
 
 
 def family(book: Book, experiments: Sequence[str], metric: str, log: bool) -> Lender | None:

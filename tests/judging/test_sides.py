@@ -172,7 +172,8 @@ def test_a_metric_that_was_not_measured_and_one_that_a_diverged_trial_has_not() 
 @pytest.mark.parametrize(
     ("values", "unit", "log"),
     [
-        ([1.0, 2.0], "", True), ([1.0, 2.0], "s", True), ([1.0, 2.0], "%", False), ([1.0, 0.0], "", False),
+        ([1.0, 2.0], "", True), ([1.0, 2.0], "s", True), ([1.0, 2.0], "%", False), ([1.0, 2.0], "dB", False),
+        ([1.0, 0.0], "", False),
         ([1.0, -2.0], "", False), ([1.0, "diverged"], "", True), (["missing"], "", False),
     ],
 )  # fmt: skip
