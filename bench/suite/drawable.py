@@ -28,7 +28,9 @@ def require(suite: Suite, trials: Sequence[Trial]) -> None:
     scale."""
     if not trials:
         return
-    scale, known = trials[0].scale, [(trial, {**trial.settings, **trial.varied}) for trial in trials]
+    scale = trials[0].scale
+    methods = [trial for trial in trials if not suite.experiments[trial.experiment].reference]  # those stand apart
+    known = [(trial, {**trial.settings, **trial.varied}) for trial in methods]
     tables = [(name, table) for name, table in suite.tables.items() if scale not in table.not_at]
     figures = [(name, figure) for name, figure in suite.figures.items() if scale not in figure.not_at]
     wrong = [line for name, table in tables for line in _table(known, name, table)]
