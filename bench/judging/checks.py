@@ -120,7 +120,9 @@ def _replicates(
     if all(len(c.in_state("finished")) >= ENOUGH for c in cells if c.trials[0].task not in steady):
         return ()
     specs = (find_task(book.suite.experiments[name].task, book.suite.packages) for name in experiments)
-    return tuple(dict.fromkeys(m for spec in specs for m in fnmatch.filter(spec.metrics, declared.metrics)))
+    fitting = dict.fromkeys(m for spec in specs for m in fnmatch.filter(spec.metrics, declared.metrics))
+    measured = {m for c in cells for t in c.trials for m in t.metrics}  # a scale may have fewer of them than another
+    return tuple(m for m in fitting if m in measured)
 
 
 def _steady(book: Book, experiments: Sequence[str]) -> frozenset[str]:

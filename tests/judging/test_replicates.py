@@ -45,6 +45,11 @@ def test_where_seeds_are_few_each_pair_is_a_replicate() -> None:
     assert gap(plain) == pytest.approx({0: math.log(3.2)}), "only where the claim says so"
 
 
+def test_a_scale_that_measures_fewer_pairs_is_judged_on_those() -> None:
+    three = with_pairs([EASY[:3]], "adam"), with_pairs([HARD[:3]], "rprop")
+    assert set(gap(only(made("below", *three, replicates=PAIRS, **ADAM_RPROP)))) == {f"pair/{i}" for i in range(3)}
+
+
 def test_of_two_seeds_a_pairs_value_is_their_mean() -> None:
     both = with_pairs([EASY, HARD], "adam"), with_pairs([HARD, HARD], "rprop")
     one = only(made("below", *both, replicates=PAIRS, **ADAM_RPROP))
