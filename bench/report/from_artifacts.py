@@ -18,6 +18,7 @@ from retable.bench.suite.values import text
 def images(job: Job[Images]) -> Drawn:
     """The picture of each cell's first finished seed, of a collapsed one where none finished."""
     figure, artifact = job.figure, job.figure.artifact
+    job, said = _placed(job)
     first = [_any_run(job, label, path) for label, path in figure.also.items()]
     if figure.rows and figure.columns:
         rows, columns = job.values(figure.rows), job.values(figure.columns)
@@ -55,9 +56,18 @@ def images(job: Job[Images]) -> Drawn:
     tiles = tuple((tile.label, mosaic.encode(tile.image)) for tile in every if tile.image is not None)
     if not tiles:
         return job.undrawn("; ".join(gaps))
-    reading = "; ".join(filter(None, [job.one_seed(), mosaic.enlarged(sheet)]))
+    reading = "; ".join(filter(None, [job.one_seed(), mosaic.enlarged(sheet), said]))
     alt = f"{figure.title}: {', '.join(label for label, _ in tiles)}"
     return job.drawn(mosaic.compose(sheet), alt, tiles=tiles, gaps=gaps, reading=reading)
+
+
+def _placed(job: Job[Images]) -> tuple[Job[Images], str]:
+    """The job with the references in the grid that have a value of both its axes, and what is said of them."""
+    axes = (job.figure.rows, job.figure.columns)
+    here = [c for c in job.references if all(axis and c.get(axis) is not None for axis in axes)]
+    rest = [c for c in job.references if not any(c is own for own in here)]
+    said = replace(job, references=here).references_said
+    return replace(job, cells=[*here, *job.cells], references=rest), said
 
 
 def _reference(label: str) -> str:
