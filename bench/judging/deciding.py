@@ -32,8 +32,12 @@ class Step:
 
 
 def undecided(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """The claims about learned models that more seeds may decide."""
-    return [v for v in verdicts if v.word in UNDECIDED and v.claim.kind == "learned" and not v.claim.replicates]
+    """The claims about learned models that more seeds may decide: not those whose replicates stand in for seeds."""
+    return [v for v in verdicts if v.word in UNDECIDED and v.claim.kind == "learned" and _of_seeds(v)]
+
+
+def _of_seeds(verdict: Verdict) -> bool:
+    return all(j.comparison.of_seeds for j in verdict.judged)
 
 
 def steps(book: Book, verdicts: Iterable[Verdict], planned: Mapping[int, Sequence[Trial]], most: int) -> list[Step]:
@@ -103,6 +107,6 @@ def seen(verdicts: Iterable[Verdict]) -> dict[str, int]:
     found = {}
     for v in verdicts:
         n = max((j.difference.n for j in v.judged), default=0)
-        if n >= stats.ENOUGH and not v.claim.replicates:
+        if n >= stats.ENOUGH and _of_seeds(v):
             found[v.name] = n
     return found

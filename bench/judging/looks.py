@@ -3,10 +3,10 @@
 One look has the whole level. Who looks, adds seeds and looks again has more than one chance to be fooled, so each look
 of the schedule has its own smaller level (K. K. G. Lan and D. L. DeMets, "Discrete sequential boundaries for clinical
 trials", Biometrika 70, 1983, with Pocock's spending of .025). The first look has the whole level all the same, since
-most claims are looked at once: with it, one of all five looks is passed in 4.1 % of the cases without an effect. A look
-that is not on the schedule is judged by an e-value, which may be looked at as often as one likes: the right-Haar Bayes
-factor of a t statistic, mixed over effects above 0 (A. Hendriksen, R. de Heide, P. Grünwald, "Optional stopping with
-Bayes factors", Bayesian Analysis 16, 2021).
+most claims are looked at once: with it, one of all five looks is passed in 4.1 % of the cases without an effect, and
+one of it and of unplanned looks after it in 3.9 %. A look that is not on the schedule is judged by an e-value, which
+may be looked at as often as one likes: the right-Haar Bayes factor of a t statistic, mixed over effects above 0 (A.
+Hendriksen, R. de Heide, P. Grünwald, "Optional stopping with Bayes factors", Bayesian Analysis 16, 2021).
 """
 
 from __future__ import annotations

@@ -49,6 +49,11 @@ class Comparison:
     share: float = 1.0
     cells: tuple[Cell, ...] = ()
 
+    @property
+    def of_seeds(self) -> bool:
+        """Whether its replicates are seeds, and not the metrics that stand in for them."""
+        return not any(isinstance(key, str) for key in self.left)
+
 
 def turns(seeds: Sequence[Any]) -> list[tuple[list[Any], list[Any]]]:
     """How seeds are parted into those that choose a cell and those that judge it: (choosing, judged), in turns.

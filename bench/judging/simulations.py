@@ -19,6 +19,7 @@ import numpy as np
 
 from retable.bench.judging import moderation, orders
 from retable.bench.judging.forms import ratio, spread
+from retable.bench.judging.looks import look
 from retable.bench.judging.sides import Clause, Comparison, Reader, level_share
 from retable.bench.judging.stats import ALPHA, Outcome, Values
 from retable.bench.judging.verdicts import weigh
@@ -73,6 +74,22 @@ def pairs(k: int, n: int, effect: float, *, lend: int = 0, uneven: bool = False)
         lender = moderation.lender(cells, "cells") if lend else None
         lefts = [{s: v + effect * sds[i] for s, v in cells[i].items()} for i in range(k)]
         return _word([_clause(lefts[i], cells[k + i], lender) for i in range(k)])
+
+    return draw
+
+
+def looked(at: Sequence[int]) -> Callable[[Random], Outcome]:
+    """One pair without an effect, judged with each of these numbers of seeds in turn until a look decides."""
+
+    def draw(random: Random) -> Outcome:
+        left, right = (_values(random, max(at)) for _ in range(2))
+        word: Outcome = "within noise"
+        for i, n in enumerate(at):
+            clause = _clause({s: left[s] for s in range(n)}, {s: right[s] for s in range(n)})
+            word = weigh([clause], look(at[:i], n))[0].outcome
+            if word != "within noise":
+                break
+        return word
 
     return draw
 
@@ -212,6 +229,8 @@ CASES = (
     Case("an order of 8, 3 seeds", "unrelated to the paper's", "reproduced", ordered(3, 8, 0.5)),
     Case("an order of 8, 3 seeds", "unrelated to the paper's", "contradicted", ordered(3, 8, 0.5)),
     Case("the same within 1 sd, 5 seeds", "apart by 1 sd", "reproduced", equivalent(5, 1.0, 1.0)),
+    Case("one pair, looks at 3, 5, 8, 12 and 18 seeds", "no effect", "reproduced", looked([3, 5, 8, 12, 18])),
+    Case("one pair, looks at 3, 4, 6, 7 and 10 seeds", "no effect", "reproduced", looked([3, 4, 6, 7, 10])),
     Case("one pair, 3 seeds", "true by 2 sd", "contradicted", pairs(1, 3, 2)),
     Case("one pair, 3 seeds, variance lent", "true by 2 sd", "contradicted", pairs(1, 3, 2, lend=8)),
     Case("one pair, 8 seeds", "true by 1 sd", "contradicted", pairs(1, 8, 1)),

@@ -71,7 +71,9 @@ class Verdict:
         check = self.claim.check
         if self.word != "the same" or not isinstance(check, Same):
             return self.word
-        margin = f"{check.within * 100:g} %" if check.within is not None else short(float(check.within_absolute or 0))
+        unit = self.judged[0].comparison.unit if self.judged else ""
+        absolute = f"{short(float(check.within_absolute or 0))} {unit}".rstrip()
+        margin = f"{check.within * 100:g} %" if check.within is not None else absolute
         return f"the same within {margin}"
 
 
@@ -102,7 +104,7 @@ def judge(book: Book, name: str, claim: Claim) -> Verdict:
     busy = not_alone(book, claim.check.metric, setup.used)
     if busy:
         return Verdict(name, claim, "not judgeable here", busy, conditions=conditions)
-    seeds = [n for one in setup.comparisons if not claim.replicates and (n := _seeds(one))]
+    seeds = [n for one in setup.comparisons if one.of_seeds and (n := _seeds(one))]
     this = looks.look(book.results.looks.get(name, ()), max(seeds, default=0))
     judged = weigh(setup.clauses, this)
     first = judged[0]
@@ -116,7 +118,7 @@ def judge(book: Book, name: str, claim: Claim) -> Verdict:
 def _takes(book: Book, claim: Claim, first: Judged) -> list[str]:
     """What it would take to decide an undecided claim: seeds, and hours of one core's work."""
     d = first.difference
-    if first.outcome not in UNDECIDED or claim.kind != "learned" or claim.replicates:
+    if first.outcome not in UNDECIDED or claim.kind != "learned" or not first.comparison.of_seeds:
         return []
     if d.n < stats.ENOUGH:
         return [f"{stats.ENOUGH} seeds are the fewest that decide"]
@@ -231,8 +233,7 @@ def _basis(judged: Sequence[Judged], clauses: int, claim: Claim, lost: str, publ
 def _how(j: Judged, claim: Claim, lost: str) -> str:
     """What the interval counts, and how it was formed."""
     d = j.difference
-    by_metric = any(isinstance(key, str) for key in j.comparison.left)
-    unit = claim.replicates.unit if by_metric and claim.replicates else "seeds"
+    unit = claim.replicates.unit if claim.replicates and not j.comparison.of_seeds else "seeds"
     many = counted(d.n, unit.removesuffix("s"), unit)
     if j.comparison.given is not None and d.n >= stats.ENOUGH:
         return (

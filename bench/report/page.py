@@ -189,9 +189,9 @@ def tested(verdict: Verdict) -> str:
 
 
 def beside(verdict: Verdict) -> str:
-    """What a reader must know beside a verdict, and how its sentence was read."""
+    """What a reader must know beside a verdict, and the suite's own note on it."""
     note = verdict.claim.note
-    return sentences(*(f"{capital(note)}." for note in verdict.notes), f"Read as: {note}" if note else "")
+    return sentences(*(f"{capital(note)}." for note in verdict.notes), f"Note: {note.rstrip('.')}." if note else "")
 
 
 def comparisons(verdict: Verdict) -> Listing:

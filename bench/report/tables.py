@@ -90,7 +90,8 @@ class Built:
         """What our numbers are, as a sentence; empty where there is none."""
         if not self.n:
             return ""
-        return f"Ours: mean ± standard deviation over {self.n} seeds." if self.n > 1 else "Ours: one seed."
+        what = f"mean ± standard deviation over {self.n} seeds" if self.n > 1 else "one seed"
+        return f"Our runs: {what}, unless marked."
 
     @property
     def said(self) -> tuple[str, ...]:

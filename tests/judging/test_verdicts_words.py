@@ -12,6 +12,7 @@ import pytest
 from scipy import stats as reference
 from trials import book, trials
 
+from retable.bench.judging import deciding
 from retable.bench.judging.verdicts import Verdict, judge, judge_all
 from retable.bench.judging.views import ReportError, Result
 from retable.bench.judging.words import MEANINGS, SYMBOLS, WORDS
@@ -112,6 +113,8 @@ def test_a_replicate_that_is_no_seed_is_called_what_it_is() -> None:
     assert found.basis == f"4 paired held-out pairs, t 95 %; adam below rprop: {factor(low, high)}"
     seeds = said(trials(LOW, optimizer="adam"), trials(HIGH, optimizer="rprop"), replicates=units)
     assert seeds.basis.startswith("3 paired seeds")
+    assert deciding.seen([found, seeds]) == {"c": 3}, "a look is at seeds, whatever may stand in for them elsewhere"
+    assert deciding.seen([found]) == {}
     lost = said(one(low, "adam"), trials(["diverged"], optimizer="rprop"), replicates=units)
     assert (lost.word, lost.basis) == ("direction only", "1 seed: direction only; adam below rprop")
     opposite = said(trials(["diverged"], optimizer="adam"), one(low, "rprop"), replicates=units)
@@ -130,6 +133,9 @@ def test_the_same_is_a_word_of_its_own_with_its_margin(within: dict[str, float],
     same = {**ONE, "form": "same", **within}
     found = said(trials([1.0, 1.01, 1.02], optimizer="adam"), trials([1.0, 1.0, 1.02], optimizer="rprop"), check=same)
     assert (found.word, found.label) == (word, label)
+    if found.word == "the same" and "within_absolute" in within:
+        in_decibels = replace(found.judged[0], comparison=replace(found.judged[0].comparison, unit="dB"))
+        assert replace(found, judged=(in_decibels,)).label == f"{label} dB"
 
 
 def test_what_is_further_apart_than_the_margin_is_contradicted() -> None:
