@@ -213,8 +213,9 @@ def test_csv_holds_every_value_unrounded_and_every_trial(tmp_path: Path) -> None
 def test_latex_is_balanced_booktabs_without_raw_unicode(tmp_path: Path) -> None:
     text = latex.render(page.gather(results(tmp_path, change=troubled), draw=False))
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == len(sample_suite().tables)
-    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
-        assert text.count(rule) == 3
+    for rule in (r"\toprule", r"\bottomrule"):
+        assert text.count(rule) == len(sample_suite().tables) + 1, "the claims are a table, too"
+    assert text.count(r"\midrule") >= len(sample_suite().tables)
     assert text.isascii()
     body = [line for line in text.splitlines() if line.startswith("    AdaGrad")]
     assert body[0].count("&") == 10
