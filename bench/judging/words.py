@@ -26,12 +26,14 @@ SYMBOLS: dict[Word, str] = {
 }
 WORDS: tuple[Word, ...] = tuple(SYMBOLS)
 MEANINGS: dict[Word, str] = {
-    "reproduced": "the claim holds, and the interval over at least three seeds (or what else is said to be counted) leaves the opposite out",
+    "reproduced": "the claim holds, and the interval over at least three seeds (or what else is said to be counted) "
+    "leaves the opposite out",
     "the same": "the claim is that two things are equal, and the interval lies within the margin stated for it",
     "direction only": "the claim holds in our runs, but they are too few for an interval",
     "direction only (opposite)": "our runs point the other way, but they are too few for an interval",
     "within noise": "our runs cannot tell the claim from its opposite",
-    "contradicted": "our runs say the opposite, and the interval over at least three seeds (or what else is said to be counted) leaves the claim out",
+    "contradicted": "our runs say the opposite, and the interval over at least three seeds (or what else is said to be "
+    "counted) leaves the claim out",
     "not judgeable here": "what the sentence takes for granted does not hold of our runs, so they cannot try it",
     "not run": "runs that the claim needs are missing, failed, or beyond this scale",
 }

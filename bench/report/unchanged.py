@@ -24,6 +24,7 @@ ROOMS = ("judging", "report", "results")
 
 def is_current(made_from: str, file: SuiteFile, scale: str, stores: Stores, reports: Path) -> bool:
     """Whether the report there was made from the same (`inputs`), and is as it was written."""
+    made_from = _with_looks(made_from, file, scale, stores)
     try:
         kept = json.loads(_kept(file, scale, stores).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -33,7 +34,13 @@ def is_current(made_from: str, file: SuiteFile, scale: str, stores: Stores, repo
 
 def note(made_from: str, file: SuiteFile, scale: str, stores: Stores, reports: Path) -> None:
     """Remember what the report that has just been written was made from."""
+    made_from = _with_looks(made_from, file, scale, stores)
     files.write(_kept(file, scale, stores), json.dumps([made_from, _written(file, scale, reports)]))
+
+
+def _with_looks(made_from: str, file: SuiteFile, scale: str, stores: Stores) -> str:
+    """`inputs` and the looks at the claims, to which a report adds its own: ask once that is remembered."""
+    return f"{made_from} {canonical(looks.read(file.suite, scale, stores.tracking))}"
 
 
 def _kept(file: SuiteFile, scale: str, stores: Stores) -> Path:
@@ -41,15 +48,14 @@ def _kept(file: SuiteFile, scale: str, stores: Stores) -> Path:
 
 
 def inputs(file: SuiteFile, scale: str, planned: Sequence[Trial], stores: Stores) -> str:
-    """Of all that a report is made from. Ask before the results are read: what ends meanwhile is then a change."""
+    """Of all that a report is made from but the looks. Ask before the results are read: what ends meanwhile is then a
+    change."""
     names = sorted(experiment_name(file.suite.suite, name) for name in file.suite.experiments)
     runs = [[run.id, run.status, run.ended] for run in reading.runs(stores.tracking, names)]
-    seen = looks.read(file.suite, scale, stores.tracking)
     made_from = [
         hashlib.sha256(file.path.read_bytes()).hexdigest(),
         [trial.id for trial in planned],
         runs,
-        seen,
         status.code_digests(file.suite),
         _code(),
     ]
