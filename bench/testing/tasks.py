@@ -362,7 +362,7 @@ def _lasting(evaluation: Evaluation) -> dict[str, Any]:
         return torch.from_numpy(value.copy()) if hasattr(value, "__array_interface__") else value
 
     def lasts(name: str) -> bool:
-        return not re.match(r"(times?|seconds|memory)\b", name)
+        return not re.search(r"(^|/)(times?|seconds|memory)(?![a-z])", name)  # of several repeats too: repeat/time03
 
     return {
         "metrics": {name: float(value) for name, value in evaluation.metrics.items() if lasts(name)},

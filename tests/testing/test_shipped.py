@@ -47,6 +47,8 @@ TINY: dict[str, dict[str, Any]] = {
     "adain": PICTURE,
     "wct": PICTURE,
     "photo_wct": PICTURE,
+    "reference_picture": PICTURE,
+    "stylised_pairs": {"count": 2, "size": 64},
     "stytr2": {**PAIRS, "steps": STEPS, "validate_every": 2},
     "stytr2_pairs": {**PAIRS, "searched": 4},
     "stytr2_reference": {**PAIRS, "reference": "pixels", "steps": STEPS},
