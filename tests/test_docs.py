@@ -153,6 +153,8 @@ CHECKED: dict[str, Callable[[list[str]], None]] = {
     "git clone": check_nothing,
     "python -m venv": check_nothing,
     "python -m retable.bench.suite.schema": check_nothing,
+    "python -m retable.bench.judging.simulations": check_nothing,  # tests/judging/test_simulations.py
+    "bench decide": check_nothing,  # hours; tests/test_deciding.py
     ".": check_nothing,
     "cd": check_nothing,
     "pytest": check_pytest,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import speed
 from running import Ran, command, curve, finished, statuses
 
 Bench = Callable[..., Ran]
@@ -298,4 +299,4 @@ def test_logging_is_a_small_share_of_a_trial(project: Path, bench: Bench) -> Non
     assert bench(*RUN, "--where", "method=plain,lr=0.1,seed=0,experiment=grid", "--set", "pause=0.6").code == 0
     (trial,) = finished(project)
     shown = bench("show", "toy", trial, "--set", "pause=0.6", "--json").json
-    assert shown["metrics"]["time/logging"] < 1.0  # per cent of 12 s
+    speed.at_most(shown["metrics"]["time/logging"], 1.0)  # per cent of 12 s
