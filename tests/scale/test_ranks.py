@@ -75,11 +75,13 @@ def losses(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> tuple[An
 
 @pytest.mark.parametrize("which", SHARED)
 def test_two_processes_have_the_losses_of_one(which: str, losses: tuple[Any, Any]) -> None:
-    """To rounding: sums are added in another order."""
+    """To rounding: sums are added in another order. DirectPred takes square roots of eigenvalues near 0, which makes
+    1e-8 in F 1e-4 in the predictor; what a process kept to itself would be off by tenths."""
     one, two = losses[0][which], losses[1][which]
+    near = 1e-3 if which == "DirectPred" else 2e-5
     assert len(one) == 6 and one[0] != one[1]
     for step, (alone, together) in enumerate(zip(one, two, strict=True)):
-        assert together == pytest.approx(alone, rel=2e-5, abs=2e-5), f"step {step}"
+        assert together == pytest.approx(alone, rel=near, abs=near), f"step {step}"
 
 
 @pytest.mark.parametrize(("momentum", "affine"), [(0.1, True), (None, False)])
