@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from retable.bench import api
 from retable.bench.judging import deciding, verdicts, views
 from retable.bench.judging.deciding import Step
-from retable.bench.judging.deciding import steps as _next
 from retable.bench.judging.looks import SCHEDULE
 from retable.bench.judging.verdicts import Verdict
 from retable.bench.judging.words import Word
@@ -78,13 +77,14 @@ def decide(
     planned = {n: plan.trials(file.suite, scale, seeds=n) for n in SCHEDULE if n <= most}
     first, book = _judged(file, scale, place)
     current, rounds, stuck = first, list[Round](), set[str]()
+    steps = deciding.steps(book, current, planned, most)
     why = "no claim is left that more seeds may decide"
     while True:
         left = budget - (time.monotonic() - began)
-        steps = [s for s in _next(book, current, planned, most) if s.claim not in stuck]
-        fitting = [s for s in steps if s.seconds / workers <= left]
+        ready = [s for s in steps if s.claim not in stuck]
+        fitting = [s for s in ready if s.seconds / workers <= left]
         if not fitting:
-            why = "the budget is spent" if steps else why
+            why = "the budget is spent" if ready else why
             break
         step, started = fitting[0], time.monotonic()
         # Before it is run: its seeds belong to the results from now on.
@@ -104,7 +104,8 @@ def decide(
             break
         current, book = _judged(file, scale, place)
         word = next(v.word for v in current if v.name == step.claim)
-        again = {s.claim: s.seeds for s in _next(book, current, planned, most)}
+        steps = deciding.steps(book, current, planned, most)
+        again = {s.claim: s.seeds for s in steps}
         if ran.failed or again.get(step.claim, most + 1) <= step.seeds:
             stuck.add(step.claim)
         rounds.append(Round(step, word, time.monotonic() - started))
@@ -114,8 +115,7 @@ def decide(
 
 def _judged(file: SuiteFile, scale: str, place: places.Stores) -> tuple[list[Verdict], views.Book]:
     """The verdicts as they are now, remembered as a look."""
-    found = api.results(file, scale=scale, tracking=place.tracking)
-    book = views.read(found)
-    judged = verdicts.judge_all(found)
+    book = views.read(api.results(file, scale=scale, tracking=place.tracking))
+    judged = verdicts.judge_book(book)
     looks.note(file.suite, scale, place, deciding.seen(judged))
     return judged, book

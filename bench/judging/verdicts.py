@@ -79,7 +79,11 @@ class Verdict:
 
 def judge_all(results: Results) -> list[Verdict]:
     """A verdict for every claim of the suite, in its order. Draws nothing, imports neither torch nor MLflow."""
-    book = views.read(results)
+    return judge_book(views.read(results))
+
+
+def judge_book(book: Book) -> list[Verdict]:
+    """`judge_all` of results that are read already."""
     return [judge(book, name, claim) for name, claim in book.suite.claims.items()]
 
 

@@ -224,7 +224,7 @@ def gather(results: Results, *, draw: bool = True) -> Page:
     stem = f"{book.suite.suite} --scale {book.scale}"
     return Page(
         book=book,
-        verdicts=[verdicts.judge(book, name, claim) for name, claim in book.suite.claims.items()],
+        verdicts=verdicts.judge_book(book),
         conditions=list(preconditions.hold_all(book).values()),
         tables=[tables.build(book, name, table, _caution(book.scale)) for name, table in book.suite.tables.items()],
         figures=figures.draw_all(book) if draw else [],
