@@ -20,6 +20,7 @@ from retable.bench.suite.plan import Trial
 from retable.bench.suite.project import enter
 
 if TYPE_CHECKING:
+    from retable.bench.judging.verdicts import Verdict
     from retable.bench.results.frames import Results
 
 load_suite = loader.load
@@ -147,11 +148,12 @@ def report(
     found = results(file, scale=scale, seeds=seeds, overrides=overrides, tracking=tracking)
     if not (found.trials["run_id"] != "").any():
         return None
-    from retable.bench.report import ledger, write
+    from retable.bench.report import compose, ledger, spell
 
-    page = write(found, folder, formats)
+    made = compose(found, formats)
+    page = spell(made, folder, formats)
     if not overrides:  # the claims are about the suite as it is
-        _remember(file, scale, found, places.locate(file.project, tracking))
+        _remember(file, scale, made.verdicts, place)
     if "md" in formats:
         unchanged.note(made_from, file, scale, place, folder)
         try:
@@ -161,13 +163,13 @@ def report(
     return page
 
 
-def _remember(file: SuiteFile, scale: str, found: Results, place: places.Stores) -> None:
+def _remember(file: SuiteFile, scale: str, judged: Sequence[Verdict], place: places.Stores) -> None:
     """Count this judging of the claims as a look at them; a store that cannot be written is said and does no harm."""
-    from retable.bench.judging import deciding, verdicts
+    from retable.bench.judging import deciding
     from retable.bench.store import looks
 
     try:
-        looks.note(file.suite, scale, place, deciding.seen(verdicts.judge_all(found)))
+        looks.note(file.suite, scale, place, deciding.seen(judged))
     except places.StoreError as error:
         warnings.warn(f"this look at the claims was not remembered: {error}", stacklevel=3)
 
