@@ -15,23 +15,17 @@ from itertools import pairwise
 from retable.bench.judging import views
 from retable.bench.judging.forms import agrees, ratio, spread, value
 from retable.bench.judging.sides import (
-    CannotJudge as CannotJudge,
-)
-from retable.bench.judging.sides import (
+    CannotJudge,
     Clause,
+    Comparison,
     Reader,
+    Setup,
     exp,
     family,
     held,
     naming,
     on_logs,
     pairs,
-)
-from retable.bench.judging.sides import (
-    Comparison as Comparison,
-)
-from retable.bench.judging.sides import (
-    Setup as Setup,
 )
 from retable.bench.judging.stats import ENOUGH, Lender
 from retable.bench.judging.views import Book, Cell, Choice, ReportError
@@ -75,6 +69,7 @@ def prepare(
                 raise ReportError(f"{place}: 'seed' can't tell the sides of a check apart; seeds are what it averages")
     unit = book.unit(experiments, check.metric)
     log = on_logs(cells, check.metric, unit)
+    steady = _steady(book, experiments)
     reader = Reader(
         metric=check.metric,
         worst=book.worst(experiments, check.metric),
@@ -83,8 +78,8 @@ def prepare(
         log=log,
         chosen=frozenset(name for choice in choices for name in choice.over),
         choices={id(choice.winner): choice for choice in choices if choice.winner},
-        replicates=_replicates(book, experiments, cells, replicates, check),
-        steady=_steady(book, experiments),
+        replicates=_replicates(book, experiments, cells, replicates, check, steady),
+        steady=steady,
         lend=cache(partial(family, book, experiments, check.metric, log or isinstance(check, Ratio))),
     )
     match check:
@@ -107,7 +102,12 @@ def prepare(
 
 
 def _replicates(
-    book: Book, experiments: Sequence[str], cells: Sequence[Cell], declared: Replicates | None, check: Check
+    book: Book,
+    experiments: Sequence[str],
+    cells: Sequence[Cell],
+    declared: Replicates | None,
+    check: Check,
+    steady: frozenset[str],
 ) -> tuple[str, ...]:
     """The metrics that stand in for seeds: those that fit the pattern, unless every cell has seeds enough.
 
@@ -116,7 +116,6 @@ def _replicates(
     """
     if declared is None or isinstance(check, (Agrees, Value)) or any(c.in_state(*LOST) for c in cells):
         return ()
-    steady = _steady(book, experiments)
     if all(len(c.in_state("finished")) >= ENOUGH for c in cells if c.trials[0].task not in steady):
         return ()
     specs = (find_task(book.suite.experiments[name].task, book.suite.packages) for name in experiments)

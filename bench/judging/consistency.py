@@ -109,7 +109,7 @@ def _text(value: float) -> str:
 
 
 def _place(suite: Suite, cell: str) -> str:
-    """'Table 1, FocalNet-B' for 'table1/focalnet_b/miou'."""
+    """'Table 1, Model B' for 'table1/model_b/miou'."""
     name, row, column = cell.split("/")
     table = suite.tables[name]
     label = table.labels.get(row, row)

@@ -11,6 +11,7 @@ from retable.bench.judging.looks import SCHEDULE
 from retable.bench.judging.verdicts import Verdict
 from retable.bench.judging.views import Book, Result
 from retable.bench.judging.words import UNDECIDED
+from retable.bench.store.status import DONE
 from retable.bench.suite.plan import Trial
 from retable.bench.suite.values import canonical
 
@@ -74,7 +75,7 @@ def _chance(verdict: Verdict, n: int) -> float:
 
 def _new(book: Book, examples: Sequence[Result], planned: Sequence[Trial], n: int) -> list[Trial]:
     """The trials of these cells with the seeds that they lack up to n, and what those start from, that are not done."""
-    done = {t.id for t in book.trials if t.state not in ("missing", "failed", "running")}
+    done = {t.id for t in book.trials if t.state in DONE}
     by_id = {t.id: t for t in planned}
     wanted_cells = {_cell(by_id[e.id]) for e in examples if e.id in by_id}
     found: dict[str, Trial] = {}

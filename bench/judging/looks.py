@@ -17,8 +17,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import nct
-from scipy.stats import t as student
 
 from retable.bench.judging.stats import ALPHA, Difference
 
@@ -80,6 +78,9 @@ def e_value(t: float, n: int) -> float:
 
     The mixture is half a standard normal over the effect in standard deviations, integrated by quadrature.
     """
+    from scipy.stats import nct  # most of a second to import: only an unplanned look needs it
+    from scipy.stats import t as student
+
     effects, weights = _effects()
     with np.errstate(over="ignore", invalid="ignore"):
         ratio = nct.pdf(t, n - 1, effects * math.sqrt(n)) / student.pdf(t, n - 1)

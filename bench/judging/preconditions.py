@@ -31,6 +31,11 @@ class Condition:
     held: int = 0
     of: int = 0
 
+    @property
+    def words(self) -> str:
+        """How it stands, beside a verdict that needs it."""
+        return f"{self.reads}: {self.state} ({self.numbers})"
+
 
 def hold_all(book: Book) -> dict[str, Condition]:
     """Every precondition of the suite, by name. Raises `ReportError` where one names an unknown setting."""

@@ -102,14 +102,14 @@ def judge(book: Book, name: str, claim: Claim) -> Verdict:
     conditions = tuple(hold(book, need) for need in claim.needs)
     unmet = [c for c in conditions if c.state == "does not hold"] or [c for c in conditions if c.state == "not run"]
     if unmet:
-        said = "; ".join(f"{c.reads}: {c.state} ({c.numbers})" for c in unmet)
+        said = "; ".join(c.words for c in unmet)
         word: Word = "not judgeable here" if unmet[0].state == "does not hold" else "not run"
         return Verdict(name, claim, word, said, conditions=conditions)
     busy = not_alone(book, claim.check.metric, setup.used)
     if busy:
         return Verdict(name, claim, "not judgeable here", busy, conditions=conditions)
-    seeds = [n for one in setup.comparisons if one.of_seeds and (n := _seeds(one))]
-    this = looks.look(book.results.looks.get(name, ()), max(seeds, default=0))
+    seeds = max((_seeds(one) for one in setup.comparisons if one.of_seeds), default=0)
+    this = looks.look(book.results.looks.get(name, ()), seeds)
     judged = weigh(setup.clauses, this)
     first = judged[0]
     basis = _basis(judged, len(setup.clauses), claim, views.how_lost(setup.used), _published(book, claim), this)

@@ -88,7 +88,8 @@ class Cell:
 
     def lacking(self, metric: str, lost: float | None = None) -> list[Result]:
         """The trials that `values` has nothing of."""
-        return [t for t in self.trials if t.seed not in self.values(metric, lost)]
+        there = self.values(metric, lost)
+        return [t for t in self.trials if t.seed not in there]
 
 
 @dataclass(frozen=True)

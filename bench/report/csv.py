@@ -64,7 +64,7 @@ def claims(page: Page) -> str:
     """One line per claim: the sentence, what its check tests, the verdict. needs: its preconditions as they stand."""
     lines = []
     for v in page.verdicts:
-        needs = "; ".join(f"{c.reads}: {c.state} ({c.numbers})" for c in v.conditions)
+        needs = "; ".join(c.words for c in v.conditions)
         claim = v.claim
         lines.append(
             [v.name, claim.kind, claim.quote, claim.reads, claim.source, v.word, v.label, v.seeds, v.basis, needs]

@@ -262,7 +262,7 @@ class Suite(Closed):
     claims: dict[Name, Claim] = Field(default={})
     consistency: dict[str, Consistency] = Field(
         default={},
-        description="published values that must agree; `retable.bench.report.consistency` compares them",
+        description="published values that must agree; `retable.bench.judging.consistency` compares them",
     )
     notes: list[str] = Field(default=[], description="what a reader of the report must know; printed in it")
 
