@@ -48,10 +48,10 @@ def facts(suite: str | Path, scale: str, repair: bool, tracking: str | None, que
     found = []
     with client.explained(place.tracking), storage.explained(place.storage):
         for fault in verifying.look(file, place, scale):
-            mended = repair and fault.repair is not None
-            if mended and fault.repair is not None:
-                fault.repair()
-            told = {"where": fault.where, "wrong": fault.wrong, "mend": fault.mend, "repaired": mended}
+            mend = fault.repair if repair else None
+            if mend is not None:
+                mend()
+            told = {"where": fault.where, "wrong": fault.wrong, "mend": fault.mend, "repaired": mend is not None}
             found.append({"suite": file.suite.suite, **told})
     return found
 

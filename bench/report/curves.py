@@ -12,14 +12,12 @@ from matplotlib.axes import Axes as Frame
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
-from numpy.typing import NDArray
 
 from retable.bench.judging import stats
 from retable.bench.report import axes, style
-from retable.bench.report.axes import Level
+from retable.bench.report.axes import Array, Level
 from retable.bench.report.style import Pen
 
-Array = NDArray[np.float64]
 POINTS = 500
 """Points of a line: more than a picture of this width can show."""
 

@@ -132,18 +132,14 @@ def heat(job: Job[Heatmap]) -> Drawn:
     better = job.book.better(figure.from_, metric)
     axes = heatmap.Axes(x, [job.label(v) for v in xs], y, [job.label(v) for v in ys])
     data = heatmap.draw(grids, axes, job.axis(metric), figure.log, better, figure.wrap)
-    reading = "one colour scale for all panels" if len(panels) > 1 else ""
+    said = ["one colour scale for all panels"] if len(panels) > 1 else []
     if better:
-        reading = "; ".join(
-            filter(None, [reading, f"darker is better; the {better[:-2]}est value of a panel is outlined"])
-        )
+        said.append(f"darker is better; the {better[:-2]}est value of a panel is outlined")
     for label, cell in job.yardsticks():
-        if cell.values(metric):
-            reading = "; ".join(
-                filter(None, [reading, f"{label}: {short(views.mean(cell.values(metric).values()), 4)}"])
-            )
+        if values := cell.values(metric):
+            said.append(f"{label}: {short(views.mean(values.values()), 4)}")
     alt = f"{metric} over {x} and {y}" + (f", a panel per {figure.panels}" if figure.panels else "")
-    return job.drawn(data, alt, gaps=job.gaps(job.cells, metric), reading=reading)
+    return job.drawn(data, alt, gaps=job.gaps(job.cells, metric), reading="; ".join(said))
 
 
 def _spot(cell: Cell | None, metric: str) -> Spot:

@@ -15,15 +15,12 @@ from matplotlib.axes import Axes as Frame
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import offset_copy
-from numpy.typing import NDArray
 
 from retable.bench.judging import stats
 from retable.bench.report import axes, style
-from retable.bench.report.axes import Level
+from retable.bench.report.axes import Array, Level
 from retable.bench.report.style import Pen
 from retable.bench.suite.values import text
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
